@@ -1,0 +1,3 @@
+"""Autograd visualizer and gradient debugger for PyTorch."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The plain, frozen data that flows through gradscope: no tensors, no torch."""
