@@ -1,3 +1,74 @@
-"""Autograd visualizer and gradient debugger for PyTorch."""
+"""Autograd visualizer and gradient debugger for PyTorch.
+
+``with gradscope.trace() as t:`` captures every backward inside the block; ``gradscope.render``
+draws the graph of one result. Importing this package loads neither torch nor Graphviz.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from gradscope.session import Session
 
 __version__ = "0.1.0"
+__all__ = ["Session", "__version__", "render", "trace"]
+
+
+def trace(
+    *,
+    level: str = "ops",
+    every: int | None = None,
+    steps: tuple[int, ...] = (),
+    budget: float = 0.2,
+) -> Session:
+    """Captures every backward that runs inside a ``with`` block or a decorated function.
+
+    Blocks may be nested: each sees everything that runs inside it, inner blocks included.
+
+    Args:
+        level: ``params`` (leaves only), ``modules`` or ``ops`` (every node).
+        every: See only every N-th backward at ``level``; the others at ``params``. None: the
+            first 100, then as many as ``budget`` allows.
+        steps: See exactly these backwards at ``level``; negative indices count from the end.
+        budget: Share of the block's time that may be spent after the first 100 backwards, 0 to 1.
+
+    Returns:
+        A context manager and decorator; after the block it has ``trace``, ``findings``,
+        ``report()`` and ``render()``.
+
+    Raises:
+        UsageError: An argument is out of range.
+    """
+    from gradscope.capture.options import CaptureOptions
+
+    options = CaptureOptions(level=level, every=every, steps=tuple(steps), budget=budget)  # type: ignore[arg-type]
+    return Session(options)
+
+
+def render(
+    result: Any,
+    path: str | PathLike[str],
+    *,
+    max_nodes: int = 150,
+    depth: int | None = None,
+) -> None:
+    """Draws the graph of one result; no backward is run and nothing of yours is changed.
+
+    Args:
+        result: A tensor that requires grad, or a list, tuple or mapping of such.
+        path: Where to write; ``.svg``, ``.png``, ``.pdf`` or ``.dot`` chooses the format, and
+            so do ``.md``, ``.txt`` and ``.json``.
+        max_nodes: Boxes of the picture, about; larger graphs are folded to fit.
+        depth: Fold modules below this depth.
+
+    Raises:
+        UsageError: There is no graph behind ``result``, or ``path`` is not usable.
+        ImageError: Graphviz could not draw the picture.
+    """
+    from gradscope.capture.static import trace_result
+    from gradscope.model.finding import Report
+    from gradscope.output import OutputOptions, save
+
+    options = OutputOptions(depth=depth, max_nodes=max_nodes)
+    save(Report(trace_result(result)), path, options)

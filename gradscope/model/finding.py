@@ -93,11 +93,14 @@ class Report:
         trace: The run.
         findings: Worst first.
         skipped: Rules that could not run.
+        checked: Names of the rules that gave a verdict, such as ``vanishing-gradient``; a clean
+            bill is worth no more than this list.
     """
 
     trace: Trace
     findings: tuple[Finding, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    checked: tuple[str, ...] = ()
 
     @property
     def has_warnings(self) -> bool:

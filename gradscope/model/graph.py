@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,6 +58,8 @@ class Node:
         inputs: How many gradients the node receives (one per forward output).
         parameter: Index into ``Trace.parameters`` for leaves; else None.
         shape: Shape of the forward output ``0`` where known.
+        module_calls: Which call of every module on the path, 1-based and aligned with
+            ``module_types``; empty where unknown.
     """
 
     id: int
@@ -74,6 +77,7 @@ class Node:
     inputs: int = 1
     parameter: int | None = None
     shape: tuple[int, ...] | None = None
+    module_calls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,7 @@ class Graph:
             for nr in range(self.structure.nodes[node].inputs)
             if (stats := self.gradients.get((node, nr))) is not None
         ]
-        total = sum(s.l2_norm**2 for s in found if s.l2_norm is not None)
+        # hypot, since squares of float64 norms overflow and underflow.
+        norms = [s.l2_norm for s in found if s.l2_norm is not None]
         count = sum(s.count for s in found if s.l2_norm is not None)
-        return float((total / count) ** 0.5) if count else None
+        return math.hypot(*norms) / math.sqrt(count) if count else None

@@ -1,0 +1,1 @@
+"""Everything that touches torch while the user's code runs."""

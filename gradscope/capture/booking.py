@@ -1,0 +1,153 @@
+"""From raw steps to the finished ones: numbers arrive, histories grow, graphs are chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from gradscope.capture.backward import BackwardRun
+from gradscope.capture.engine import EngineCall
+from gradscope.capture.forward import Window
+from gradscope.capture.leaves import Leaf
+from gradscope.capture.names import Names
+from gradscope.capture.raw import RawGraph
+from gradscope.capture.schedule import Gallery
+from gradscope.capture.stats import Collector
+from gradscope.capture.updates import Ledger
+from gradscope.model.graph import Source
+from gradscope.model.stats import TensorStats
+from gradscope.model.trace import Level, Step
+
+SETTLE_EVERY = 32  # steps whose numbers may wait on an accelerator
+
+
+@dataclass
+class Pending:
+    """A step between its beginning and the arrival of its numbers."""
+
+    index: int
+    level: Level
+    call: EngineCall
+    source: Source | None
+    nested_in: int | None
+    thread: str
+    run: BackwardRun
+    node_count: int
+    names: Names | None = None
+    roots: tuple[str, ...] = ()
+    loss: int = -1  # ticket
+    values: dict[int, int] = field(default_factory=dict)  # node id of a leaf → ticket
+    raw: RawGraph | None = None
+    own_ns: int = 0
+    started_ns: int = 0
+    backward_ns: int = 0
+    error: str | None = None
+
+
+class Booking:
+    """Keeps what the finished trace is made of.
+
+    Attributes:
+        steps: Finished steps, in the order they finished.
+        flagged: Whether the step finished last was not finite or raised.
+    """
+
+    def __init__(self, collector: Collector, ledger: Ledger, gallery: Gallery) -> None:
+        self.steps: list[Step] = []
+        self.flagged = False
+        self._collector = collector
+        self._ledger = ledger
+        self._gallery = gallery
+        self._stats: dict[int, TensorStats] = {}
+        self._pending: list[Pending] = []
+
+    def add(self, pending: Pending) -> None:
+        """Takes a step whose engine run is over."""
+        self._collector.flush()
+        self._pending.append(pending)
+        waits = self._collector.touches_accelerator or self._ledger.waits_for_accelerator
+        if not waits or len(self._pending) >= SETTLE_EVERY:
+            self.settle()
+
+    def settle(self) -> None:
+        """Reads the numbers that have arrived and finishes every waiting step."""
+        self._stats.update(self._collector.settle())
+        self._ledger.settle()
+        waiting, self._pending = self._pending, []
+        for pending in waiting:
+            self._finish(pending)
+
+    def forget(self, windows: list[Window]) -> None:
+        """Drops the numbers of windows that were dropped."""
+        for window in windows:
+            for _, _, _, ticket in window.results:
+                self._stats.pop(ticket, None)
+
+    def give_stats(self, raw: RawGraph, keep: bool) -> None:
+        """Hands a graph the numbers behind its tickets."""
+        take = self._stats.get if keep else self._stats.pop
+        values = {t: s for t in raw.tickets.values() if (s := take(t, None)) is not None}
+        others = [*raw.gradients.values(), *raw.contributions.values()]
+        gradients = {t: s for t in others if t is not None and (s := self._stats.pop(t, None))}
+        raw.stats = values | gradients
+
+    def _finish(self, pending: Pending) -> None:
+        finite = self._book_gradients(pending)
+        loss = self._stats.pop(pending.loss, None)
+        value = loss.value if loss is not None else None
+        finite = finite and (value is None or math.isfinite(value))
+        self.flagged = pending.error is not None or not finite
+        if pending.raw is not None:
+            self.give_stats(pending.raw, pending.call.keep_graph)
+            self._gallery.offer(pending.index, pending.raw, self.flagged)
+        else:
+            for ticket in pending.run.gradients.values():
+                self._stats.pop(-1 if ticket is None else ticket, None)
+        self.steps.append(_step(pending, value))
+
+    def _book_gradients(self, pending: Pending) -> bool:
+        """Adds to the leaves' histories; returns whether everything was finite."""
+        finite = True
+        for node, leaf in pending.run.leaves.items():
+            value = self._stats.get(pending.values.get(node, -1))
+            leaf.value = value or leaf.value
+            if (node, 0) not in pending.run.gradients:
+                continue
+            ticket = pending.run.gradients[node, 0]
+            stats = None if ticket is None else self._stats.get(ticket)
+            _append(leaf, pending.index, ticket is not None, stats)
+            finite = finite and (stats is None or stats.is_finite is not False)
+        return finite
+
+
+def _append(leaf: Leaf, step: int, arrived: bool, stats: TensorStats | None) -> None:
+    row = leaf.gradients
+    row.step.append(step)
+    row.arrived.append(arrived)
+    row.norm.append(_or_nan(stats, "l2_norm"))
+    row.min.append(_or_nan(stats, "min"))
+    row.max.append(_or_nan(stats, "max"))
+    row.zero_fraction.append(_or_nan(stats, "zero_fraction"))
+
+
+def _or_nan(stats: TensorStats | None, name: str) -> float:
+    number = getattr(stats, name, None)
+    return math.nan if number is None else number
+
+
+def _step(pending: Pending, loss: float | None) -> Step:
+    return Step(
+        index=pending.index,
+        kind="backward" if pending.call.fills_grad else "grad",
+        source=pending.source,
+        loss=loss,
+        backward_ns=pending.backward_ns,
+        level=pending.level,
+        node_count=pending.node_count,
+        roots=pending.roots,
+        keep_graph=pending.call.keep_graph,
+        create_graph=pending.call.create_graph,
+        nested_in=pending.nested_in,
+        thread=pending.thread,
+        error=pending.error,
+    )

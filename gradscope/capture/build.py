@@ -1,0 +1,211 @@
+"""RawGraph → Graph: attribution, labels, numbers. Runs after the backward, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from gradscope.capture.forward import Window
+from gradscope.capture.raw import RawGraph, Slot
+from gradscope.capture.source import place, targets
+from gradscope.model.graph import Edge, Graph, Node, NodeKind, Source, Structure
+from gradscope.model.stats import TensorStats
+
+
+class Builder:
+    """Builds graphs and stores equal structures once."""
+
+    def __init__(self) -> None:
+        self._structures: dict[tuple[Any, ...], Structure] = {}
+
+    def build(self, raw: RawGraph) -> Graph:
+        """The finished graph of one backward."""
+        order = _creation_order(raw)
+        iterations = _iterations(raw, order)
+        calls = _call_ranks(raw, order)
+        labels = _labels(raw, order)
+        nodes = tuple(
+            _node(raw, i, order.get(i, -1), labels, iterations, calls) for i in range(len(raw.ops))
+        )
+        edges = tuple(Edge(*edge) for edge in raw.edges)
+        structure = Structure(nodes, edges, raw.roots, raw.truncated)
+        structure = self._structures.setdefault((nodes, edges, raw.roots), structure)
+        return Graph(
+            structure,
+            _values(raw),
+            _gradients(raw),
+            {e: _stats(raw, ticket) for e, ticket in raw.contributions.items()},
+            raw.backward_ran,
+        )
+
+
+def _creation_order(raw: RawGraph) -> dict[int, int]:
+    made = sorted((s, i) for i, s in enumerate(raw.sequence) if s >= 0)
+    return {node: rank for rank, (_, node) in enumerate(made)}
+
+
+def _iterations(raw: RawGraph, order: dict[int, int]) -> dict[int, int]:
+    """Per node: which execution of its place in the code it belongs to, 1-based."""
+    seen: dict[object, dict[int, int]] = {}
+    ranks: dict[int, int] = {}
+    for node in order:
+        window = raw.windows[node]
+        if window is not None and window.code is not None:
+            executions = seen.setdefault((window.code, window.lasti), {})
+            ranks[node] = executions.setdefault(window.execution, len(executions) + 1)
+    return ranks
+
+
+def _call_ranks(raw: RawGraph, order: dict[int, int]) -> dict[int, tuple[int, ...]]:
+    """Per node: which call, 1-based, of every module on its path, outermost first."""
+    ranks: dict[int, tuple[int, ...]] = {}  # serial of a call → ranks down to it
+    counts: dict[tuple[int, str], int] = {}
+    found: dict[int, tuple[int, ...]] = {}
+    for node in order:
+        window = raw.windows[node]
+        chain = []
+        call = window.call if window is not None else None
+        while call is not None and call.serial not in ranks:
+            chain.append(call)
+            call = call.parent
+        for call in reversed(chain):
+            key = (call.root_id, call.path)
+            counts[key] = counts.get(key, 0) + 1
+            above = ranks[call.parent.serial] if call.parent is not None else ()
+            ranks[call.serial] = (*above, counts[key])
+        if window is not None and window.call is not None:
+            found[node] = ranks[window.call.serial]
+    return found
+
+
+def _labels(raw: RawGraph, order: dict[int, int]) -> dict[int, str]:
+    """Names alive at the backward first, then what the user's line assigned the result to."""
+    last: dict[int, int] = {}
+    for node in order:
+        window = raw.windows[node]
+        if window is not None:
+            last[window.execution] = node
+    labels: dict[int, str] = {}
+    for node in order:
+        window = raw.windows[node]
+        if window is None or window.code is None or last.get(window.execution) != node:
+            continue
+        name = _assigned(window, raw.sequence[node])
+        if name:
+            labels[node] = name
+    for (node, _), name in reversed(raw.names.items()):
+        labels[node] = name
+    return labels
+
+
+def _assigned(window: Window, sequence: int) -> str:
+    if window.code is None:
+        return ""
+    names = targets(window.code, window.lasti)
+    if len(names) <= 1:
+        return names[0] if names else ""
+    here = [position for made_by, _, position, _ in window.results if made_by == sequence]
+    return names[here[0]] if len(here) == 1 and here[0] < len(names) else ", ".join(names)
+
+
+def _node(
+    raw: RawGraph,
+    i: int,
+    order: int,
+    labels: dict[int, str],
+    iterations: dict[int, int],
+    calls: dict[int, tuple[int, ...]],
+) -> Node:
+    leaf = raw.leaves.get(i)
+    if leaf is not None:
+        kind: NodeKind = "loss" if i in raw.roots else leaf.kind
+        name = leaf.name or f"tensor{list(leaf.shape)}"
+        return Node(i, kind, raw.ops[i], label=name, parameter=leaf.index, shape=leaf.shape)
+    window = raw.windows[i]
+    kind = "loss" if i in raw.roots else "op"
+    call = window.call if window else None
+    return Node(
+        id=i,
+        kind=kind,
+        op=raw.ops[i],
+        call=function_name(window.function) if window else "",
+        label=labels.get(i, ""),
+        module=_module_path(raw, window),
+        module_type=call.types[-1] if call else "",
+        module_call=calls[i][-1] if i in calls else 0,
+        module_calls=calls.get(i, ()),
+        module_types=call.types if call else (),
+        source=_source(window),
+        iteration=iterations.get(i, 0),
+        order=order,
+        inputs=raw.inputs[i],
+        shape=raw.shapes[i],
+    )
+
+
+def _module_path(raw: RawGraph, window: Window | None) -> str:
+    if window is None or window.call is None:
+        return ""
+    call = window.call
+    name = raw.module_names.get(call.root_id, "") or call.types[0]
+    return f"{name}.{call.path}" if call.path else name
+
+
+def _source(window: Window | None) -> Source | None:
+    if window is None or window.code is None:
+        return None
+    return place(window.code, window.lasti)
+
+
+def function_name(function: Any) -> str:
+    """What the user called: ``cross_entropy``, ``add``, ``MyFunction``."""
+    name = getattr(function, "__name__", "") or str(function)
+    if name.startswith("__") and name.endswith("__"):
+        name = name.strip("_")
+    return str(name)
+
+
+def _stats(raw: RawGraph, ticket: int | None) -> TensorStats | None:
+    return None if ticket is None else raw.stats.get(ticket)
+
+
+def _values(raw: RawGraph) -> dict[Slot, TensorStats]:
+    found = {
+        slot: stats for slot, t in raw.tickets.items() if (stats := _stats(raw, t)) is not None
+    }
+    _fill_views(raw, found)
+    return found
+
+
+def _fill_views(raw: RawGraph, values: dict[Slot, TensorStats]) -> None:
+    """A view's value is its source's, in another shape."""
+    sources = {e[0]: (e[2], e[3]) for e in raw.edges if raw.ops[e[0]] in _VIEWS}
+    for node in sorted(sources, key=lambda n: raw.sequence[n]):
+        value = values.get(sources[node])
+        shape = raw.shapes[node]
+        if value is not None and (node, 0) not in values and shape is not None:
+            values[node, 0] = replace(value, shape=shape)
+
+
+def _gradients(raw: RawGraph) -> dict[Slot, TensorStats | None]:
+    found: dict[Slot, TensorStats | None] = {}
+    for slot, ticket in raw.gradients.items():
+        stats = _stats(raw, ticket)
+        if ticket is None or stats is not None:
+            found[slot] = stats
+    outgoing = {e[0]: index for index, e in enumerate(raw.edges)}
+    for node in reversed(raw.passes):
+        edge = outgoing[node]
+        known = raw.contributions if edge in raw.contributions else None
+        target = raw.edges[edge][2:]
+        if known is None and target not in found:
+            continue
+        sent = _stats(raw, known[edge]) if known is not None else found[target]
+        shape = raw.shapes[node]
+        found[node, 0] = replace(sent, shape=shape) if sent and shape is not None else sent
+    return found
+
+
+_VIEWS = frozenset(
+    f"{name}Backward0" for name in ("T", "View", "Transpose", "Permute", "Unsqueeze", "Alias")
+)

@@ -1,0 +1,110 @@
+"""Every run of the autograd engine passes here on its way.
+
+Both names under which Python reaches the engine are private; where one is missing the run is not
+seen and the trace says so.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+_ENTRY = "_engine_run_backward"
+
+
+class EngineCall(NamedTuple):
+    """The arguments of one engine run.
+
+    Attributes:
+        outputs: Tensors or ``GradientEdge``s it starts from.
+        keep_graph: As passed (``retain_graph``).
+        create_graph: As passed.
+        inputs: What gradients are asked for; empty: all leaves.
+        fills_grad: False when gradients are returned instead of added to ``.grad``.
+    """
+
+    outputs: tuple[Any, ...]
+    keep_graph: bool
+    create_graph: bool
+    inputs: tuple[Any, ...]
+    fills_grad: bool
+
+
+class Listener(Protocol):
+    """What is told of engine runs; neither method may raise."""
+
+    def begin(self, call: EngineCall) -> Any:
+        """Before the engine starts; the result is handed to ``end``."""
+
+    def end(self, begun: Any, gradients: object, error: BaseException | None) -> None:
+        """After it returned or raised."""
+
+
+class EngineWatch:
+    """Wraps the engine's entry while installed; inert afterwards, even under another's patch."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener: Listener | None = listener
+        self.missing: list[str] = []
+
+    def install(self, undo: ExitStack) -> None:
+        """Replaces both entries; ``undo`` puts back what was there unless others built on it."""
+        undo.callback(self._retire)
+        for module in (torch.autograd.graph, torch.autograd):
+            original = getattr(module, _ENTRY, None)
+            if original is None:
+                self.missing.append(f"{module.__name__}.{_ENTRY}")
+                continue
+            wrapped = self._wrap(original)
+            undo.callback(_put_back, module, wrapped, original)
+            setattr(module, _ENTRY, wrapped)
+
+    def _retire(self) -> None:
+        self._listener = None
+
+    def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def run_backward(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+            listener = self._listener
+            if listener is None or torch.compiler.is_compiling():
+                return original(outputs, *args, **kwargs)
+            begun = listener.begin(_engine_call(outputs, args, kwargs))
+            try:
+                gradients = original(outputs, *args, **kwargs)
+            except BaseException as error:
+                listener.end(begun, None, error)
+                raise
+            listener.end(begun, gradients, None)
+            return gradients
+
+        return run_backward
+
+
+def _put_back(module: Any, wrapped: object, original: object) -> None:
+    if getattr(module, _ENTRY, None) is wrapped:
+        setattr(module, _ENTRY, original)
+
+
+def _engine_call(
+    outputs: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> EngineCall:
+    """Reads the engine's positional arguments: gradients, keep_graph, create_graph, inputs."""
+    given = dict(zip(("gradients", "keep_graph", "create_graph", "inputs"), args, strict=False))
+    given.update(kwargs)
+    inputs = given.get("inputs") or ()
+    return EngineCall(
+        outputs=_as_tuple(outputs),
+        keep_graph=bool(given.get("keep_graph")),
+        create_graph=bool(given.get("create_graph")),
+        inputs=_as_tuple(inputs),
+        fills_grad=bool(given.get("accumulate_grad", True)),
+    )
+
+
+def _as_tuple(results: Any) -> tuple[Any, ...]:
+    return (results,) if isinstance(results, Tensor) else tuple(results)

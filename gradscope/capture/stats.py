@@ -1,0 +1,265 @@
+"""Tensor → statistics, computed where the tensor lives and moved to Python in one go.
+
+NOTE [Deferred statistics]
+A call per tensor and number costs more than the small ops of a typical script, and ``.item()`` on
+an accelerator waits for it. So small tensors wait in a group of equal shape and dtype until the
+group is flushed with one stacked reduction each; large ones are reduced at once. On the CPU the
+few resulting numbers are read there and then; elsewhere they stay on the device until ``settle``
+moves them, all together. A tensor that was changed in place while it waited (its version moved) is
+dropped and counted, never misreported.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gradscope.model.stats import TensorStats
+
+SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction per tensor
+GROUP_BYTES = 4 << 20  # at most this much user memory is kept alive by waiting tensors
+SAMPLE_FROM = 65_536  # elements; above, zeros are counted on a sample
+SAMPLE_BLOCKS = SAMPLE_WIDTH = 256
+
+_PLAIN = frozenset({Tensor, torch.nn.Parameter})
+
+
+class Unreadable(Exception):
+    """The tensor has no numbers to read: fake, or wrapped by a function transform."""
+
+
+class _OnDevice(NamedTuple):
+    tickets: list[int]
+    template: TensorStats
+    numbers: Tensor  # (rows, 4): norm, min, max, share of zeros
+    sampled: bool
+
+
+class Collector:
+    """Hands out a ticket per tensor and, once settled, the statistics for it."""
+
+    def __init__(self) -> None:
+        self.dropped: dict[str, int] = {}
+        self._groups: dict[object, list[tuple[int, Tensor, int]]] = {}
+        self._waiting = 0  # bytes
+        self._elsewhere: list[_OnDevice] = []
+        self._done: dict[int, TensorStats] = {}
+        self._next = 0
+
+    @property
+    def touches_accelerator(self) -> bool:
+        """Whether numbers wait on a device that would have to be waited for."""
+        return bool(self._elsewhere)
+
+    def add(self, tensor: Tensor) -> int:
+        """Queues a tensor; call with gradients and torch functions disabled.
+
+        Args:
+            tensor: Any strided, sparse or complex tensor.
+
+        Returns:
+            The ticket under which ``settle`` gives its statistics; it stays unanswered when the
+            tensor could not be read.
+        """
+        ticket = self._next
+        self._next = ticket + 1
+        if type(tensor) not in _PLAIN:
+            try:
+                tensor = _readable(tensor)
+            except Unreadable:
+                self.drop("tensors without readable numbers (fake or function-transform wrapped)")
+                return ticket
+        numel = tensor.numel()
+        if numel > SMALL or numel == 0 or tensor.layout is not torch.strided:
+            self._reduce_one(ticket, tensor.detach())
+            return ticket
+        self._groups.setdefault((tensor.shape, tensor.dtype, tensor.device), []).append(
+            (ticket, tensor.detach(), tensor._version)
+        )
+        self._waiting += numel * tensor.element_size()
+        if self._waiting > GROUP_BYTES:
+            self.flush()
+        return ticket
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Counts something that was not measured."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def flush(self) -> None:
+        """Reduces every waiting tensor, so that none is kept alive."""
+        groups, self._groups, self._waiting = self._groups, {}, 0
+        for waiting in groups.values():
+            same = [(ticket, t) for ticket, t, version in waiting if t._version == version]
+            if len(same) < len(waiting):
+                self.drop("tensors changed in place before measurement", len(waiting) - len(same))
+            if same:
+                tensors = [t for _, t in same]
+                rows = torch.stack(tensors).reshape(len(same), -1)
+                self._reduce([k for k, _ in same], rows, _template(tensors[0]))
+
+    def settle(self) -> dict[int, TensorStats]:
+        """Flushes, moves what is left to Python, and returns everything measured since last time.
+
+        Returns:
+            Ticket to statistics.
+        """
+        self.flush()
+        elsewhere, self._elsewhere = self._elsewhere, []
+        by_device: dict[torch.device, list[_OnDevice]] = {}
+        for item in elsewhere:
+            by_device.setdefault(item.numbers.device, []).append(item)
+        for items in by_device.values():
+            moved = iter(torch.cat([i.numbers for i in items]).tolist())
+            for item in items:
+                for ticket in item.tickets:
+                    self._done[ticket] = _finish(item.template, next(moved), item.sampled)
+        done, self._done = self._done, {}
+        return done
+
+    def _reduce_one(self, ticket: int, tensor: Tensor) -> None:
+        template = _template(tensor)
+        if template.count == 0:
+            self._done[ticket] = replace(template, l2_norm=0.0, nan_count=0, inf_count=0)
+        elif tensor.layout is torch.strided:
+            dense, repeats = _dense(tensor)
+            self._reduce([ticket], dense.reshape(1, -1), template, repeats)
+        else:
+            self._done[ticket] = _sparse_stats(tensor, template)
+
+    def _reduce(
+        self, tickets: list[int], rows: Tensor, template: TensorStats, repeats: int = 1
+    ) -> None:
+        numbers = _reductions(rows, math.sqrt(repeats))
+        sampled = rows.shape[1] > SAMPLE_FROM
+        if rows.device.type != "cpu":
+            self._elsewhere.append(_OnDevice(tickets, template, numbers, sampled))
+            return
+        for i, (ticket, row) in enumerate(zip(tickets, numbers.tolist(), strict=True)):
+            stats = _finish(template, row, sampled)
+            suspicious = stats.l2_norm == 0.0 and stats.abs_max != 0.0
+            if suspicious or not math.isfinite(row[0]):
+                stats = _repair(stats, rows[i], repeats)
+            self._done[ticket] = stats
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """The plain tensor behind a subclass; raises ``Unreadable`` where there is none."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise Unreadable
+    local = getattr(tensor, "to_local", None)
+    if local is not None:
+        return _readable(local())
+    if isinstance(tensor, torch._subclasses.FakeTensor) or tensor.is_meta:
+        raise Unreadable
+    if tensor.is_quantized or tensor.is_nested:
+        raise Unreadable
+    return tensor.as_subclass(Tensor)
+
+
+def _template(tensor: Tensor) -> TensorStats:
+    return TensorStats(
+        shape=tuple(tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        device=str(tensor.device),
+        count=tensor.numel(),
+    )
+
+
+def _dense(tensor: Tensor) -> tuple[Tensor, int]:
+    """The same elements laid out for a fast pass, and how often each stands for itself."""
+    repeats = 1
+    for dim, stride in enumerate(tensor.stride()):
+        if stride == 0 and tensor.shape[dim] > 1:
+            repeats *= tensor.shape[dim]
+            tensor = tensor.narrow(dim, 0, 1)
+    if not tensor.is_contiguous():
+        tensor = tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))
+    return tensor, repeats
+
+
+def _reductions(rows: Tensor, scale: float) -> Tensor:
+    """(rows, 4): L2 norm times ``scale``, min, max and share of zeros of every row."""
+    real = torch.view_as_real(rows).reshape(rows.shape[0], -1) if rows.is_complex() else rows
+    if not real.dtype.is_floating_point:
+        real = real.double()
+    wide = _accumulator(real)
+    norm = torch.linalg.vector_norm(real, dim=1, dtype=wide)
+    if scale != 1.0:
+        norm = norm * scale
+    low, high = real.amin(1), real.amax(1)
+    if rows.is_complex():
+        low = high = torch.full_like(norm, math.nan)
+    numbers = [n.double() for n in (norm, low, high, _zero_share(rows))]
+    return torch.stack(numbers, dim=1)
+
+
+def _accumulator(real: Tensor) -> torch.dtype:
+    """Half types overflow in their own dtype; elsewhere than the CPU a repair is impossible."""
+    if real.device.type == "cuda":
+        return torch.float64
+    return torch.float32 if real.element_size() < 4 else real.dtype
+
+
+def _zero_share(rows: Tensor) -> Tensor:
+    width = rows.shape[1]
+    if width > SAMPLE_FROM:
+        step = width // SAMPLE_BLOCKS
+        rows = rows[:, : step * SAMPLE_BLOCKS].unflatten(1, (SAMPLE_BLOCKS, step))
+        rows = rows[:, :, :SAMPLE_WIDTH].reshape(rows.shape[0], -1)
+    if rows.is_complex():
+        return 1.0 - rows.ne(0).sum(1) / rows.shape[1]
+    # A sum of |sign| is four times as fast as count_nonzero along a dimension; NaN stays NaN.
+    nonzero = torch.sign(rows).abs_().sum(1, dtype=torch.float32)
+    return 1.0 - nonzero / rows.shape[1]
+
+
+def _finish(template: TensorStats, numbers: list[float], sampled: bool) -> TensorStats:
+    norm, low, high, zeros = numbers
+    unordered = math.isnan(low) and not math.isnan(norm)
+    finite = math.isfinite(norm)
+    return TensorStats(
+        template.shape,
+        template.dtype,
+        template.device,
+        template.count,
+        norm,
+        None if unordered else low,
+        None if unordered else high,
+        None if math.isnan(zeros) else zeros,
+        sampled,
+        0 if finite else None,
+        0 if finite else None,
+        low if template.count == 1 and not unordered else None,
+    )
+
+
+def _repair(stats: TensorStats, row: Tensor, repeats: int) -> TensorStats:
+    """Redoes in float64 what over- or underflowed, and counts what is not finite."""
+    real = torch.view_as_real(row).flatten() if row.is_complex() else row
+    nan = int(torch.isnan(real).sum()) * repeats
+    inf = int(torch.isinf(real).sum()) * repeats
+    norm = float(torch.linalg.vector_norm(real, dtype=torch.float64)) * math.sqrt(repeats)
+    zeros = float(_zero_share(torch.nan_to_num(row, nan=1.0).unsqueeze(0)))
+    return replace(stats, l2_norm=norm, nan_count=nan, inf_count=inf, zero_fraction=zeros)
+
+
+def _sparse_stats(tensor: Tensor, template: TensorStats) -> TensorStats:
+    """Statistics of a COO tensor, its unstored elements counted as zeros."""
+    if tensor.layout is not torch.sparse_coo:
+        tensor = tensor.to_sparse_coo()
+    values = tensor.coalesce().values()
+    stored = values.numel()
+    if stored == 0:
+        return replace(
+            template, l2_norm=0.0, min=0.0, max=0.0, zero_fraction=1.0, nan_count=0, inf_count=0
+        )
+    norm, low, high, zeros = _reductions(values.reshape(1, -1), 1.0)[0].tolist()
+    if stored < template.count:
+        low, high = min(low, 0.0), max(high, 0.0)
+    zeros = 1.0 - (1.0 - zeros) * stored / template.count
+    stats = _finish(template, [norm, low, high, zeros], stored > SAMPLE_FROM)
+    return stats if math.isfinite(norm) else _repair(stats, values.flatten(), 1)

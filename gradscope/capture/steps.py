@@ -1,0 +1,247 @@
+"""Before and after every engine run: walk, listen, and hand over what was heard."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from time import perf_counter_ns
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from gradscope.capture.backward import BackwardRun
+from gradscope.capture.booking import Booking, Pending
+from gradscope.capture.engine import EngineCall
+from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.leaves import Leaves
+from gradscope.capture.names import Names
+from gradscope.capture.options import CaptureOptions
+from gradscope.capture.quiet import quiet
+from gradscope.capture.raw import RawGraph
+from gradscope.capture.schedule import Schedule
+from gradscope.capture.source import UserCode, place
+from gradscope.capture.stack import DeepStack, walk_limit
+from gradscope.capture.stats import Collector
+from gradscope.capture.updates import Ledger
+from gradscope.capture.walk import DEEP, Walked, root_edges, walk
+
+MAX_FRAMES = 16
+
+
+class StepRecorder:
+    """Listens to engine runs and books a step for each.
+
+    Attributes:
+        own_ns: Time spent here, hooks included.
+        failures: Captures that raised; the user's run went on.
+    """
+
+    def __init__(
+        self,
+        options: CaptureOptions,
+        user: UserCode,
+        forward: ForwardRecorder,
+        collector: Collector,
+        leaves: Leaves,
+        ledger: Ledger,
+        booking: Booking,
+    ) -> None:
+        self.own_ns = 0
+        self.failures = 0
+        self.deep = DeepStack()
+        self._schedule = Schedule(options)
+        self._options = options
+        self._user = user
+        self._forward = forward
+        self._collector = collector
+        self._leaves = leaves
+        self._ledger = ledger
+        self._booking = booking
+        self._active: list[Pending] = []
+        self._lock = threading.RLock()
+        self._count = 0
+        self._deep_results: list[weakref.ref[Tensor]] = []
+        self._before = (perf_counter_ns(), 0)  # end of the last step, own time up to it
+        self._set_level()
+        forward.on_deep = self.deep.raise_limit
+
+    def begin(self, call: EngineCall) -> Pending | None:
+        """Walks the graph and listens to it; None when that failed (counted)."""
+        started = perf_counter_ns()
+        try:
+            with self._lock, quiet():
+                pending = self._begin(call, sys._getframe(2))
+        except Exception:
+            self.failures += 1
+            return None
+        pending.started_ns = perf_counter_ns()
+        pending.own_ns = pending.started_ns - started
+        return pending
+
+    def end(self, begun: Pending | None, gradients: object, error: BaseException | None) -> None:
+        """Stops listening and books the step."""
+        if begun is None:
+            return
+        started = perf_counter_ns()
+        begun.backward_ns = started - begun.started_ns
+        begun.error = None if error is None else f"{type(error).__name__}: {error}"
+        try:
+            with self._lock, quiet():
+                self._end(begun, gradients)
+        except Exception:
+            self.failures += 1
+        finally:
+            begun.run.close()
+            if begun in self._active:
+                self._active.remove(begun)
+        self.failures += begun.run.failures
+        self.own_ns += begun.own_ns + begun.run.own_ns + perf_counter_ns() - started
+
+    def deep_graph_alive(self) -> bool:
+        """Whether a result of a deep graph may still be held by the user."""
+        return any(ref() is not None for ref in self._deep_results)
+
+    def _begin(self, call: EngineCall, frame: FrameType) -> Pending:
+        level = self._schedule.level
+        limit = walk_limit(self._options.max_nodes_walked)
+        walked = walk(root_edges(call.outputs), limit, self.deep.raise_limit)
+        user = self._user.innermost(frame)
+        pending = Pending(
+            index=self._count,
+            level=level,
+            call=call,
+            source=place(user.f_code, user.f_lasti) if user else None,
+            nested_in=self._active[-1].index if self._active and _inside_backward() else None,
+            thread=threading.current_thread().name,
+            run=BackwardRun(walked, level, self._collector, self._ledger, call.fills_grad),
+            node_count=len(walked.nodes) + walked.truncated,
+        )
+        self._count += 1
+        self._active.append(pending)
+        try:
+            self._prepare(pending, frame)
+        except Exception:
+            self._active.remove(pending)
+            pending.run.close()
+            raise
+        return pending
+
+    def _prepare(self, pending: Pending, frame: FrameType) -> None:
+        run = pending.run
+        pending.names = self._scan(frame, run.walked, pending.level)
+        if len(run.walked.nodes) >= DEEP:
+            self._remember_deep(pending)
+        run.find_leaves(self._leaves, pending.names.tensors if pending.names else {})
+        if pending.call.fills_grad:
+            self._ledger.look(run.leaves.values())
+        self._measure_before(pending)
+        run.listen(self._chosen(pending))
+
+    def _remember_deep(self, pending: Pending) -> None:
+        results = [t for _, t in pending.names.results] if pending.names else []
+        results += [o for o in pending.call.outputs if isinstance(o, Tensor)]
+        self._deep_results = [ref for ref in self._deep_results if ref() is not None]
+        self._deep_results += [weakref.ref(t) for t in results]
+
+    def _scan(self, frame: FrameType, walked: Walked, level: str) -> Names | None:
+        """Reads the user's variables: always for graphs, otherwise only when a leaf is new."""
+        if level == "params":
+            variables = (getattr(node, "variable", None) for node in walked.nodes)
+            if all(v is None or self._leaves.known(v) is not None for v in variables):
+                return None
+        return Names().scan(user_frames(self._user, frame))
+
+    def _measure_before(self, pending: Pending) -> None:
+        outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
+        if outputs and outputs[0].numel() == 1 and not outputs[0].is_complex():
+            pending.loss = self._collector.add(outputs[0].detach().clone())
+        if pending.names is not None:
+            pending.roots = tuple(pending.names.tensors.get(id(o), "") for o in outputs)
+        if pending.level != "params":
+            for node, leaf in pending.run.leaves.items():
+                tensor = leaf.ref()
+                if tensor is not None:
+                    pending.values[node] = self._collector.add(tensor)
+
+    def _chosen(self, pending: Pending) -> set[int] | None:
+        """Nodes to listen at: all, only leaves, or the last node of every module call."""
+        if pending.level == "ops":
+            return None
+        if pending.level == "params":
+            return set()
+        last: dict[int, tuple[int, int]] = {}
+        for i, node in enumerate(pending.run.walked.nodes):
+            number = node._sequence_nr()
+            window = self._forward.window(number)
+            call = window.call if window is not None else None
+            while call is not None:
+                last[call.serial] = max(last.get(call.serial, (-1, -1)), (number, i))
+                call = call.parent
+        return {i for _, i in last.values()}
+
+    def _end(self, pending: Pending, gradients: object) -> None:
+        run = pending.run
+        if isinstance(gradients, tuple | list) and not pending.call.fills_grad:
+            run.returned(root_edges(pending.call.inputs), gradients)
+        if pending.level != "params":
+            pending.raw = self._raw_graph(pending)
+            self._forward.used_by(pending.raw.sequence, pending.call.keep_graph)
+        self._ledger.last_step = pending.index
+        if pending.call.fills_grad:
+            self._ledger.remember(run.leaves.values())
+        pending.names = None
+        self._booking.add(pending)
+        self._booking.forget(self._forward.age())
+        self._advance(pending)
+
+    def _raw_graph(self, pending: Pending) -> RawGraph:
+        raw = graph_of(pending.run, self._forward, pending.names)
+        raw.tickets.update({(i, 0): ticket for i, ticket in pending.values.items()})
+        return raw
+
+    def _advance(self, pending: Pending) -> None:
+        now = perf_counter_ns()
+        own = self.own_ns + self._forward.own_ns + self._ledger.own_ns
+        own += pending.own_ns + pending.run.own_ns
+        then, own_then = self._before
+        self._schedule.advance(pending.index, own - own_then, now - then, self._booking.flagged)
+        self._before = (now, own)
+        self._set_level()
+
+    def _set_level(self) -> None:
+        self._forward.recording = self._schedule.level != "params"
+
+
+def graph_of(run: BackwardRun, forward: ForwardRecorder, names: Names | None) -> RawGraph:
+    """The raw graph of a run, with the windows and names that belong to its nodes."""
+    raw = run.raw([])
+    raw.windows = [forward.window(number) if number >= 0 else None for number in raw.sequence]
+    for i, window in enumerate(raw.windows):
+        for made_by, output_nr, _, ticket in window.results if window is not None else ():
+            if made_by == raw.sequence[i] and ticket >= 0:
+                raw.tickets[i, output_nr] = ticket
+    if names is not None:
+        index = {node: i for i, node in enumerate(run.walked.nodes)}
+        for name, tensor in names.results:
+            found = index.get(tensor.grad_fn)
+            if found is not None:
+                raw.names.setdefault((found, tensor.output_nr), name)
+        raw.module_names = names.modules
+    return raw
+
+
+def user_frames(user: UserCode, frame: FrameType | None) -> list[FrameType]:
+    """The user's frames from ``frame`` outwards, innermost first."""
+    found: list[FrameType] = []
+    while frame is not None and len(found) < MAX_FRAMES:
+        frame = user.innermost(frame)
+        if frame is not None:
+            found.append(frame)
+            frame = frame.f_back
+    return found
+
+
+def _inside_backward() -> bool:
+    return torch._C._current_graph_task_id() != -1
