@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradscope.capture.forward import NO_FUNCTIONS, Window, dispatch_modes
+from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.quiet import quiet
 from gradscope.capture.raw import RawGraph
@@ -64,16 +64,16 @@ class BackwardRun:
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
-        fan_in: dict[int, int] = {}
+        for i, variable in leaf_tensors(self.walked):
+            leaf = leaves.get(variable, names.get(id(variable), ""))
+            if leaf is not None:
+                self.leaves[i] = leaf
+        fan_in = dict.fromkeys(self.leaves, 0)
         for _, _, target, _ in self.walked.edges:
-            fan_in[target] = fan_in.get(target, 0) + 1
-        for i, node in enumerate(self.walked.nodes):
-            variable = getattr(node, "variable", None)
-            if variable is not None and isinstance(variable, Tensor):
-                leaf = leaves.get(variable, names.get(id(variable), ""))
-                if leaf is not None:
-                    leaf.fan_in = fan_in.get(i, 0)
-                    self.leaves[i] = leaf
+            if target in fan_in:
+                fan_in[target] += 1
+        for i, leaf in self.leaves.items():
+            leaf.fan_in = fan_in[i]
 
     def listen(self, chosen: Iterable[int] | None) -> None:
         """Registers the hooks.
@@ -167,24 +167,30 @@ class BackwardRun:
             if node is not None and (node, edge[1]) not in self.gradients:
                 self.gradients[node, edge[1]] = self._ticket(gradient)
 
-    def raw(self, windows: list[Window | None]) -> RawGraph:
-        """The graph as plain lists."""
+    def raw(self, forward: ForwardRecorder) -> RawGraph:
+        """The graph as plain lists; what is heard later is added to it."""
         nodes = self.walked.nodes
         metadata = [node._input_metadata for node in nodes]
-        return RawGraph(
+        sequence = [_sequence(node) for node in nodes]
+        raw = RawGraph(
             ops=[op_name(node) for node in nodes],
-            sequence=[_sequence(node) for node in nodes],
+            sequence=sequence,
             shapes=[tuple(m[0].shape) if m else None for m in metadata],
             inputs=[max(1, len(m)) for m in metadata],
             edges=self.walked.edges,
             roots=tuple(dict.fromkeys(node for node, _ in self.walked.roots)),
             truncated=self.walked.truncated,
             leaves=self.leaves,
-            windows=windows,
+            windows=[forward.window(number) if number >= 0 else None for number in sequence],
             gradients=self.gradients,
             contributions=self.contributions,
             passes=self.passes,
         )
+        for i, window in enumerate(raw.windows):
+            for made_by, output_nr, _, ticket in window.results if window is not None else ():
+                if made_by == sequence[i] and ticket >= 0:
+                    raw.tickets[i, output_nr] = ticket
+        return raw
 
     def close(self) -> None:
         """Removes every hook and lets go of every node."""
@@ -192,6 +198,15 @@ class BackwardRun:
             handle.remove()
         self._handles.clear()
         release(self.walked.nodes)
+
+
+def leaf_tensors(walked: Walked) -> list[tuple[int, Tensor]]:
+    """The tensors behind the graph's ``AccumulateGrad`` nodes, by node id."""
+    return [
+        (i, node.variable)
+        for i, node in enumerate(walked.nodes)
+        if type(node).__name__ == "AccumulateGrad"
+    ]
 
 
 def _sequence(node: Any) -> int:

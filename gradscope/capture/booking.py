@@ -9,7 +9,6 @@ from gradscope.capture.backward import BackwardRun
 from gradscope.capture.engine import EngineCall
 from gradscope.capture.forward import Window
 from gradscope.capture.leaves import Leaf
-from gradscope.capture.names import Names
 from gradscope.capture.raw import RawGraph
 from gradscope.capture.schedule import Gallery
 from gradscope.capture.stats import Collector
@@ -18,7 +17,8 @@ from gradscope.model.graph import Source
 from gradscope.model.stats import TensorStats
 from gradscope.model.trace import Level, Step
 
-SETTLE_EVERY = 32  # steps whose numbers may wait on an accelerator
+SETTLE_STEPS = 32  # steps whose numbers may wait, so that small models pay less for each
+SETTLE_NODES = 2000  # nodes of waiting graphs beyond which they are finished
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Pending:
     thread: str
     run: BackwardRun
     node_count: int
-    names: Names | None = None
+    chosen: bool = False
     roots: tuple[str, ...] = ()
     loss: int = -1  # ticket
     values: dict[int, int] = field(default_factory=dict)  # node id of a leaf → ticket
@@ -60,20 +60,21 @@ class Booking:
         self._gallery = gallery
         self._stats: dict[int, TensorStats] = {}
         self._pending: list[Pending] = []
+        self._nodes = 0
 
     def add(self, pending: Pending) -> None:
         """Takes a step whose engine run is over."""
-        self._collector.flush()
         self._pending.append(pending)
-        waits = self._collector.touches_accelerator or self._ledger.waits_for_accelerator
-        if not waits or len(self._pending) >= SETTLE_EVERY:
+        self._nodes += pending.node_count if pending.raw is not None else len(pending.run.leaves)
+        urgent = pending.error is not None or self._nodes >= SETTLE_NODES
+        if urgent or len(self._pending) >= SETTLE_STEPS:
             self.settle()
 
     def settle(self) -> None:
         """Reads the numbers that have arrived and finishes every waiting step."""
         self._stats.update(self._collector.settle())
         self._ledger.settle()
-        waiting, self._pending = self._pending, []
+        waiting, self._pending, self._nodes = self._pending, [], 0
         for pending in waiting:
             self._finish(pending)
 
@@ -99,7 +100,7 @@ class Booking:
         self.flagged = pending.error is not None or not finite
         if pending.raw is not None:
             self.give_stats(pending.raw, pending.call.keep_graph)
-            self._gallery.offer(pending.index, pending.raw, self.flagged)
+            self._gallery.offer(pending.index, pending.raw, pending.chosen, self.flagged)
         else:
             for ticket in pending.run.gradients.values():
                 self._stats.pop(-1 if ticket is None else ticket, None)

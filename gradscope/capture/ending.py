@@ -17,11 +17,11 @@ from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
 from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.labels import name_results
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
 from gradscope.capture.source import UserCode, is_own, place
-from gradscope.capture.steps import graph_of
 from gradscope.capture.walk import root_edges
 from gradscope.model.graph import Graph
 from gradscope.model.trace import ScriptError
@@ -52,7 +52,8 @@ def never_reached(
         if number in covered or len(graphs) == MAX_FORWARD_GRAPHS:
             continue
         run: BackwardRun = runner(root_edges([tensor]))
-        raw = graph_of(run, forward, names)
+        raw = run.raw(forward)
+        raw.names, raw.module_names = name_results(names, run), names.modules
         run.close()
         covered.update(raw.sequence)
         raw.backward_ran = False

@@ -104,8 +104,7 @@ class Leaves:
         """
         leaf = self.known(tensor)
         if leaf is not None:
-            if name and not leaf.name:
-                leaf.name = name
+            leaf.name = leaf.name or name
             return leaf
         leaf = self._successor(tensor, name) if name else None
         if leaf is None:

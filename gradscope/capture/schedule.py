@@ -69,17 +69,22 @@ class Gallery:
         self._stride = 1
         self._offered = 0
 
-    def offer(self, index: int, raw: RawGraph, flagged: bool) -> None:
+    def choose(self, index: int) -> bool:
+        """Whether the graph of the step that begins now will be kept for the spread."""
+        chosen = self._chosen(index)
+        self._offered += 1
+        return chosen
+
+    def offer(self, index: int, raw: RawGraph, chosen: bool, flagged: bool) -> None:
         """Shows the graph of a finished step, which is kept or soon forgotten."""
         if flagged and len(self._flagged) < MAX_FLAGGED:
             if not self._flagged and self._last:
                 before, graph = self._last[-1]
                 self._spread.setdefault(before, self._builder.build(graph))
             self._flagged[index] = self._builder.build(raw)
-        if self._chosen(index):
+        if chosen:
             self._spread[index] = self._builder.build(raw)
         self._last.append((index, raw))
-        self._offered += 1
 
     def _chosen(self, index: int) -> bool:
         if self._wanted or self._tail:

@@ -12,6 +12,7 @@ from gradscope.capture.backward import BackwardRun
 from gradscope.capture.build import Builder
 from gradscope.capture.ending import environment
 from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.labels import name_results, user_frames
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
@@ -19,7 +20,6 @@ from gradscope.capture.quiet import quiet
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import DeepStack, walk_limit
 from gradscope.capture.stats import Collector
-from gradscope.capture.steps import graph_of, user_frames
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import root_edges, walk
 from gradscope.errors import UsageError
@@ -54,7 +54,8 @@ def trace_result(result: Any) -> Trace:
         walked = walk(roots, walk_limit(MAX_NODES), deep.raise_limit)
         run = BackwardRun(walked, "ops", collector, ledger, fills_grad=False)
         run.find_leaves(leaves, names.tensors)
-        raw = graph_of(run, forward, names)
+        raw = run.raw(forward)
+        raw.names, raw.module_names = name_results(names, run), names.modules
         index = {node: i for i, node in enumerate(walked.nodes)}
         for tensor in [t for _, t in names.results] + outputs:
             node = index.get(tensor.grad_fn)

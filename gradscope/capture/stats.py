@@ -3,10 +3,10 @@
 NOTE [Deferred statistics]
 A call per tensor and number costs more than the small ops of a typical script, and ``.item()`` on
 an accelerator waits for it. So small tensors wait in a group of equal shape and dtype until the
-group is flushed with one stacked reduction each; large ones are reduced at once. On the CPU the
-few resulting numbers are read there and then; elsewhere they stay on the device until ``settle``
-moves them, all together. A tensor that was changed in place while it waited (its version moved) is
-dropped and counted, never misreported.
+group is flushed, over several steps when the model is small, with one stacked reduction each;
+large ones are reduced at once. On the CPU the few resulting numbers are read there and then;
+elsewhere they stay on the device until ``settle`` moves them, all together. A tensor that was
+changed in place while it waited (its version moved) is dropped and counted, never misreported.
 """
 
 from __future__ import annotations
@@ -50,11 +50,6 @@ class Collector:
         self._done: dict[int, TensorStats] = {}
         self._next = 0
 
-    @property
-    def touches_accelerator(self) -> bool:
-        """Whether numbers wait on a device that would have to be waited for."""
-        return bool(self._elsewhere)
-
     def add(self, tensor: Tensor) -> int:
         """Queues a tensor; call with gradients and torch functions disabled.
 
@@ -84,6 +79,11 @@ class Collector:
         if self._waiting > GROUP_BYTES:
             self.flush()
         return ticket
+
+    def add_copy(self, tensor: Tensor) -> int:
+        """Like ``add`` for a tensor that may be changed in place before ``settle``."""
+        small = tensor.layout is torch.strided and tensor.numel() <= SMALL
+        return self.add(tensor.detach().clone() if small else tensor)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Counts something that was not measured."""
@@ -138,12 +138,19 @@ class Collector:
         if rows.device.type != "cpu":
             self._elsewhere.append(_OnDevice(tickets, template, numbers, sampled))
             return
-        for i, (ticket, row) in enumerate(zip(tickets, numbers.tolist(), strict=True)):
-            stats = _finish(template, row, sampled)
-            suspicious = stats.l2_norm == 0.0 and stats.abs_max != 0.0
-            if suspicious or not math.isfinite(row[0]):
-                stats = _repair(stats, rows[i], repeats)
-            self._done[ticket] = stats
+        listed = numbers.tolist()
+        wrong = [i for i, row in enumerate(listed) if _is_suspicious(row)]
+        repaired = _repair(rows[wrong], repeats) if wrong else []
+        for ticket, row in zip(tickets, listed, strict=True):
+            self._done[ticket] = _finish(template, row, sampled)
+        for i, (norm, zeros, nan, inf) in zip(wrong, repaired, strict=True):
+            self._done[tickets[i]] = replace(
+                self._done[tickets[i]],
+                l2_norm=norm,
+                zero_fraction=zeros,
+                nan_count=int(nan),
+                inf_count=int(inf),
+            )
 
 
 def _readable(tensor: Tensor) -> Tensor:
@@ -237,14 +244,21 @@ def _finish(template: TensorStats, numbers: list[float], sampled: bool) -> Tenso
     )
 
 
-def _repair(stats: TensorStats, row: Tensor, repeats: int) -> TensorStats:
-    """Redoes in float64 what over- or underflowed, and counts what is not finite."""
-    real = torch.view_as_real(row).flatten() if row.is_complex() else row
-    nan = int(torch.isnan(real).sum()) * repeats
-    inf = int(torch.isinf(real).sum()) * repeats
-    norm = float(torch.linalg.vector_norm(real, dtype=torch.float64)) * math.sqrt(repeats)
-    zeros = float(_zero_share(torch.nan_to_num(row, nan=1.0).unsqueeze(0)))
-    return replace(stats, l2_norm=norm, nan_count=nan, inf_count=inf, zero_fraction=zeros)
+def _is_suspicious(numbers: list[float]) -> bool:
+    """Not finite, or over- or underflowed in its own dtype."""
+    norm, low, high, _ = numbers
+    return not math.isfinite(norm) or (norm == 0.0 and not low == high == 0.0)
+
+
+def _repair(rows: Tensor, repeats: int) -> list[list[float]]:
+    """Per row: the norm redone in float64, share of zeros, and how many are NaN and Inf."""
+    real = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
+    norm = torch.linalg.vector_norm(real, dim=1, dtype=torch.float64) * math.sqrt(repeats)
+    zeros = _zero_share(torch.nan_to_num(rows, nan=1.0)).double()
+    nan = torch.isnan(real).sum(1).double() * repeats
+    inf = torch.isinf(real).sum(1).double() * repeats
+    repaired: list[list[float]] = torch.stack([norm, zeros, nan, inf], dim=1).tolist()
+    return repaired
 
 
 def _sparse_stats(tensor: Tensor, template: TensorStats) -> TensorStats:
@@ -262,4 +276,7 @@ def _sparse_stats(tensor: Tensor, template: TensorStats) -> TensorStats:
         low, high = min(low, 0.0), max(high, 0.0)
     zeros = 1.0 - (1.0 - zeros) * stored / template.count
     stats = _finish(template, [norm, low, high, zeros], stored > SAMPLE_FROM)
-    return stats if math.isfinite(norm) else _repair(stats, values.flatten(), 1)
+    if not _is_suspicious([norm, low, high, zeros]):
+        return stats
+    norm, _, nan, inf = _repair(values.reshape(1, -1), 1)[0]
+    return replace(stats, l2_norm=norm, nan_count=int(nan), inf_count=int(inf))

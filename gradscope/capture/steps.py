@@ -15,19 +15,16 @@ from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking, Pending
 from gradscope.capture.engine import EngineCall
 from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
-from gradscope.capture.names import Names
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.quiet import quiet
-from gradscope.capture.raw import RawGraph
-from gradscope.capture.schedule import Schedule
+from gradscope.capture.schedule import Gallery, Schedule
 from gradscope.capture.source import UserCode, place
 from gradscope.capture.stack import DeepStack, walk_limit
-from gradscope.capture.stats import Collector
+from gradscope.capture.stats import SMALL, Collector
 from gradscope.capture.updates import Ledger
-from gradscope.capture.walk import DEEP, Walked, root_edges, walk
-
-MAX_FRAMES = 16
+from gradscope.capture.walk import DEEP, root_edges, walk
 
 
 class StepRecorder:
@@ -47,6 +44,7 @@ class StepRecorder:
         leaves: Leaves,
         ledger: Ledger,
         booking: Booking,
+        gallery: Gallery,
     ) -> None:
         self.own_ns = 0
         self.failures = 0
@@ -59,6 +57,8 @@ class StepRecorder:
         self._leaves = leaves
         self._ledger = ledger
         self._booking = booking
+        self._gallery = gallery
+        self._labels = Labels(user, leaves)
         self._active: list[Pending] = []
         self._lock = threading.RLock()
         self._count = 0
@@ -130,40 +130,35 @@ class StepRecorder:
 
     def _prepare(self, pending: Pending, frame: FrameType) -> None:
         run = pending.run
-        pending.names = self._scan(frame, run.walked, pending.level)
+        outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
+        names = self._labels.for_new_leaves(run.walked, frame)
+        run.find_leaves(self._leaves, names.tensors if names is not None else {})
+        if pending.level != "params":
+            pending.raw = run.raw(self._forward)
+            pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)
+            pending.chosen = self._gallery.choose(pending.index)
         if len(run.walked.nodes) >= DEEP:
-            self._remember_deep(pending)
-        run.find_leaves(self._leaves, pending.names.tensors if pending.names else {})
+            self._remember_deep(outputs, frame)
         if pending.call.fills_grad:
             self._ledger.look(run.leaves.values())
-        self._measure_before(pending)
+        self._measure_before(pending, outputs)
         run.listen(self._chosen(pending))
 
-    def _remember_deep(self, pending: Pending) -> None:
-        results = [t for _, t in pending.names.results] if pending.names else []
-        results += [o for o in pending.call.outputs if isinstance(o, Tensor)]
+    def _remember_deep(self, outputs: list[Tensor], frame: FrameType) -> None:
+        results = [t for _, t in self._labels.scan(frame).results] + outputs
         self._deep_results = [ref for ref in self._deep_results if ref() is not None]
         self._deep_results += [weakref.ref(t) for t in results]
 
-    def _scan(self, frame: FrameType, walked: Walked, level: str) -> Names | None:
-        """Reads the user's variables: always for graphs, otherwise only when a leaf is new."""
-        if level == "params":
-            variables = (getattr(node, "variable", None) for node in walked.nodes)
-            if all(v is None or self._leaves.known(v) is not None for v in variables):
-                return None
-        return Names().scan(user_frames(self._user, frame))
-
-    def _measure_before(self, pending: Pending) -> None:
-        outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
+    def _measure_before(self, pending: Pending, outputs: list[Tensor]) -> None:
         if outputs and outputs[0].numel() == 1 and not outputs[0].is_complex():
-            pending.loss = self._collector.add(outputs[0].detach().clone())
-        if pending.names is not None:
-            pending.roots = tuple(pending.names.tensors.get(id(o), "") for o in outputs)
-        if pending.level != "params":
-            for node, leaf in pending.run.leaves.items():
-                tensor = leaf.ref()
-                if tensor is not None:
-                    pending.values[node] = self._collector.add(tensor)
+            pending.loss = self._collector.add_copy(outputs[0])
+        if pending.raw is None:
+            return
+        for node, leaf in pending.run.leaves.items():
+            tensor = leaf.ref()
+            if tensor is not None and (tensor.numel() <= SMALL or pending.chosen):
+                ticket = self._collector.add_copy(tensor)
+                pending.values[node] = pending.raw.tickets[node, 0] = ticket
 
     def _chosen(self, pending: Pending) -> set[int] | None:
         """Nodes to listen at: all, only leaves, or the last node of every module call."""
@@ -185,21 +180,14 @@ class StepRecorder:
         run = pending.run
         if isinstance(gradients, tuple | list) and not pending.call.fills_grad:
             run.returned(root_edges(pending.call.inputs), gradients)
-        if pending.level != "params":
-            pending.raw = self._raw_graph(pending)
+        if pending.raw is not None:
             self._forward.used_by(pending.raw.sequence, pending.call.keep_graph)
         self._ledger.last_step = pending.index
         if pending.call.fills_grad:
             self._ledger.remember(run.leaves.values())
-        pending.names = None
         self._booking.add(pending)
         self._booking.forget(self._forward.age())
         self._advance(pending)
-
-    def _raw_graph(self, pending: Pending) -> RawGraph:
-        raw = graph_of(pending.run, self._forward, pending.names)
-        raw.tickets.update({(i, 0): ticket for i, ticket in pending.values.items()})
-        return raw
 
     def _advance(self, pending: Pending) -> None:
         now = perf_counter_ns()
@@ -212,35 +200,6 @@ class StepRecorder:
 
     def _set_level(self) -> None:
         self._forward.recording = self._schedule.level != "params"
-
-
-def graph_of(run: BackwardRun, forward: ForwardRecorder, names: Names | None) -> RawGraph:
-    """The raw graph of a run, with the windows and names that belong to its nodes."""
-    raw = run.raw([])
-    raw.windows = [forward.window(number) if number >= 0 else None for number in raw.sequence]
-    for i, window in enumerate(raw.windows):
-        for made_by, output_nr, _, ticket in window.results if window is not None else ():
-            if made_by == raw.sequence[i] and ticket >= 0:
-                raw.tickets[i, output_nr] = ticket
-    if names is not None:
-        index = {node: i for i, node in enumerate(run.walked.nodes)}
-        for name, tensor in names.results:
-            found = index.get(tensor.grad_fn)
-            if found is not None:
-                raw.names.setdefault((found, tensor.output_nr), name)
-        raw.module_names = names.modules
-    return raw
-
-
-def user_frames(user: UserCode, frame: FrameType | None) -> list[FrameType]:
-    """The user's frames from ``frame`` outwards, innermost first."""
-    found: list[FrameType] = []
-    while frame is not None and len(found) < MAX_FRAMES:
-        frame = user.innermost(frame)
-        if frame is not None:
-            found.append(frame)
-            frame = frame.f_back
-    return found
 
 
 def _inside_backward() -> bool:

@@ -80,6 +80,7 @@ class Tracer:
             self._leaves,
             self._ledger,
             self._booking,
+            self._gallery,
         )
         self._engine = EngineWatch(self._steps)
         self._started_ns = 0

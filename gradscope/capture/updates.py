@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -43,15 +43,15 @@ class _Event(NamedTuple):
     leaf: Leaf
     update: int = -1
     grad_norm: Number = math.nan
-    value_rms: Number = math.nan
-    update_rms: Number = math.nan
+    value_norm: Number = math.nan
+    update_norm: Number = math.nan
+    sampled: int = 0  # elements that the last two are norms of
 
 
 class _Before(NamedTuple):
-    leaf: Leaf
-    tensor: Tensor
-    grad_norm: Number
-    values: Tensor
+    owned: list[tuple[Leaf, Tensor]]
+    grad_norms: dict[int, Number]  # by leaf index
+    values: dict[int, Tensor]  # by leaf index, of those with a gradient
 
 
 class Ledger:
@@ -77,7 +77,7 @@ class Ledger:
         self._line = line
         self._hand_line = hand_line
         self._events: list[_Event] = []
-        self._before: dict[int, list[_Before]] = {}
+        self._before: dict[int, _Before] = {}
         self._labels: weakref.WeakKeyDictionary[Optimizer, str] = weakref.WeakKeyDictionary()
         self._label_counts: dict[str, int] = {}
 
@@ -95,9 +95,9 @@ class Ledger:
         alive = [(leaf, t) for leaf in leaves if (t := leaf.ref()) is not None]
         self._hand_updates(alive)
         grads = [(leaf, t.grad) for leaf, t in alive]
-        measured = norms([g for _, g in grads if g is not None])
+        measured = iter(norms([g for _, g in grads if g is not None]))
         for leaf, grad in grads:
-            norm = 0.0 if grad is None else measured.pop(0)
+            norm = 0.0 if grad is None else next(measured)
             self._events.append(_Event("clear?", leaf, grad_norm=norm))
 
     def remember(self, leaves: Iterable[Leaf]) -> None:
@@ -118,18 +118,11 @@ class Ledger:
     def settle(self) -> None:
         """Moves waiting numbers to Python and books the queued events in their order."""
         events, self._events = self._events, []
-        tensors = [n for e in events for n in e[3:] if isinstance(n, Tensor)]
+        tensors = [n for e in events for n in e[3:6] if isinstance(n, Tensor)]
         moved = iter(_to_floats(tensors))
         for event in events:
-            numbers = [next(moved) if isinstance(n, Tensor) else n for n in event[3:]]
+            numbers = [next(moved) if isinstance(n, Tensor) else n for n in event[3:6]]
             _book(event, *numbers)
-
-    @property
-    def waits_for_accelerator(self) -> bool:
-        """Whether booking would have to wait for a device other than the CPU."""
-        return any(
-            isinstance(n, Tensor) and n.device.type != "cpu" for e in self._events for n in e[3:]
-        )
 
     def _hand_updates(self, alive: list[tuple[Leaf, Tensor]]) -> None:
         changed = [(leaf, t) for leaf, t in alive if _changed(leaf, t)]
@@ -147,34 +140,36 @@ class Ledger:
         return index
 
     def _step_begins(self, optimizer: Optimizer) -> None:
-        leaves = [(leaf, p) for p in _parameters(optimizer) if (leaf := self._leaves.get(p))]
-        with_grad = [(leaf, p, p.grad) for leaf, p in leaves]
-        measured = norms([g for _, _, g in with_grad if g is not None])
-        before = []
-        for leaf, tensor, grad in with_grad:
-            norm = 0.0 if grad is None else measured.pop(0)
-            self._events.append(_Event("clear?", leaf, grad_norm=norm))
-            values = sample(tensor, UPDATE_SAMPLE)
-            before.append(_Before(leaf, tensor, norm if grad is not None else math.nan, values))
-        self._before[id(optimizer)] = before
+        tensors = _parameters(optimizer)
+        owned = [(leaf, p) for p in tensors if (leaf := self._leaves.get(p)) is not None]
+        with_grad = [(leaf.index, p.grad) for leaf, p in owned if p.grad is not None]
+        measured = norms([grad for _, grad in with_grad])
+        grad_norms = {i: norm for (i, _), norm in zip(with_grad, measured, strict=True)}
+        for leaf, _ in owned:
+            self._events.append(_Event("clear?", leaf, grad_norm=grad_norms.get(leaf.index, 0.0)))
+        values = samples([(leaf.index, p) for leaf, p in owned])
+        self._before[id(optimizer)] = _Before(owned, grad_norms, values)
 
     def _step_ended(self, optimizer: Optimizer) -> None:
-        before = self._before.pop(id(optimizer), [])
+        before = self._before.pop(id(optimizer), None)
+        if before is None:
+            return
         label = self._label(optimizer)
-        stepped = [b for b in before if b.tensor.grad is not None]
+        stepped = [(leaf, p) for leaf, p in before.owned if p.grad is not None]
         index = self._new_update("optimizer", label, self._line(), len(stepped))
-        for item in before:
-            if label not in item.leaf.optimizers:
-                item.leaf.optimizers.append(label)
-            item.leaf.by_optimizer = True
-            item.leaf.change = None
-        after = [sample(b.tensor, UPDATE_SAMPLE) for b in stepped]
-        values = _rms([b.values for b in stepped])
-        deltas = _rms([new - b.values for new, b in zip(after, stepped, strict=True)])
-        for item, value, delta in zip(stepped, values, deltas, strict=True):
-            self._events.append(_Event("update", item.leaf, index, item.grad_norm, value, delta))
-        if not self.waits_for_accelerator:
-            self.settle()
+        for leaf, _ in before.owned:
+            if label not in leaf.optimizers:
+                leaf.optimizers.append(label)
+            leaf.by_optimizer = True
+            leaf.change = None
+        after = samples([(leaf.index, p) for leaf, p in stepped])
+        values = [before.values[leaf.index] for leaf, _ in stepped]
+        deltas = torch._foreach_sub(list(after.values()), values) if values else []
+        rows = zip(stepped, values, norms(values), norms(deltas), strict=True)
+        for (leaf, _), sampled, value, delta in rows:
+            norm = before.grad_norms.get(leaf.index, math.nan)
+            event = _Event("update", leaf, index, norm, value, delta, sampled.numel())
+            self._events.append(event)
 
     def _label(self, optimizer: Optimizer) -> str:
         label = self._labels.get(optimizer)
@@ -199,24 +194,35 @@ class Ledger:
         return run
 
 
-def norms(tensors: list[Tensor]) -> list[Number]:
-    """L2 norms, as floats where reading them waits for nothing; 0 means all zero."""
-    plain = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    if not plain:
+def norms(tensors: Sequence[Tensor]) -> list[Number]:
+    """L2 norms as 0-dim tensors, read later; 0 stands for all zero (or below 1e-22 in float32)."""
+    if not tensors:
         return []
-    if any(t.is_complex() or t.device.type != "cpu" or t.dtype.itemsize < 4 for t in plain):
-        wide = torch.float64 if plain[0].device.type in ("cpu", "cuda") else torch.float32
-        real = [torch.view_as_real(t) if t.is_complex() else t for t in plain]
-        found: list[Number] = [torch.linalg.vector_norm(t, dtype=wide) for t in real]
-    else:
-        found = list(torch._foreach_norm(plain))
-    if any(t.device.type != "cpu" for t in plain):
-        return found
-    numbers = _to_floats(found)
-    return [
-        n if n or not bool(t.count_nonzero()) else float(t.double().norm())
-        for n, t in zip(numbers, plain, strict=True)
-    ]
+    plain = [t.coalesce().values() if t.is_sparse else t for t in tensors]
+    if all(t.is_floating_point() and t.dtype.itemsize >= 4 for t in plain):
+        return list(torch._foreach_norm(plain))
+    real = [torch.view_as_real(t) if t.is_complex() else t for t in plain]
+    return [torch.linalg.vector_norm(t, dtype=_wide(t)) for t in real]
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def samples(tensors: list[tuple[int, Tensor]]) -> dict[int, Tensor]:
+    """Copies of up to ``UPDATE_SAMPLE`` elements of each tensor, made together per dtype."""
+    flat: dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor]]] = {}
+    for key, tensor in tensors:
+        values = tensor.detach().reshape(-1)
+        if values.numel() > UPDATE_SAMPLE:
+            values = values[:: values.numel() // UPDATE_SAMPLE][:UPDATE_SAMPLE]
+        flat.setdefault((values.dtype, values.device), []).append((key, values))
+    found: dict[int, Tensor] = {}
+    for items in flat.values():
+        copy = torch.cat([values for _, values in items])
+        parts = copy.split([values.numel() for _, values in items])
+        found.update(zip((key for key, _ in items), parts, strict=True))
+    return {key: found[key] for key, _ in tensors}
 
 
 def _to_floats(tensors: list[Any]) -> list[float]:
@@ -226,13 +232,6 @@ def _to_floats(tensors: list[Any]) -> list[float]:
         moved: list[float] = torch.stack([t.double() for t in tensors]).tolist()
         return moved
     return [float(t) for t in tensors]
-
-
-def _rms(samples: list[Tensor]) -> list[Number]:
-    return [
-        n / math.sqrt(t.numel()) if t.numel() else math.nan
-        for n, t in zip(norms(samples), samples, strict=True)
-    ]
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
@@ -249,7 +248,7 @@ def _changed(leaf: Leaf, tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not same(values, sample(tensor, FINGERPRINT))
 
 
-def _book(event: _Event, grad_norm: float, value_rms: float, update_rms: float) -> None:
+def _book(event: _Event, grad_norm: float, value_norm: float, update_norm: float) -> None:
     leaf = event.leaf
     if event.kind == "add":
         leaf.fresh += 1
@@ -262,7 +261,11 @@ def _book(event: _Event, grad_norm: float, value_rms: float, update_rms: float) 
         row.fresh.append(leaf.fresh)
         row.carried.append(leaf.carried)
         row.grad_norm.append(grad_norm)
-        row.value_rms.append(value_rms)
-        row.update_rms.append(update_rms)
+        row.value_rms.append(_per_element(value_norm, event.sampled))
+        row.update_rms.append(_per_element(update_norm, event.sampled))
         leaf.carried += leaf.fresh
         leaf.fresh = 0
+
+
+def _per_element(norm: float, count: int) -> float:
+    return norm / math.sqrt(count) if count else math.nan
