@@ -75,41 +75,48 @@ class BackwardRun:
         for i, leaf in self.leaves.items():
             leaf.fan_in = fan_in[i]
 
-    def listen(self, chosen: Iterable[int] | None) -> None:
+    def listen(self, chosen: set[int] | None) -> None:
         """Registers the hooks.
 
         Args:
             chosen: Nodes to listen at besides leaves and roots; None: all of them.
         """
-        incoming: dict[int, int] = {}
-        outgoing: dict[int, list[int]] = {}
-        for index, (source, _, target, _) in enumerate(self.walked.edges):
-            incoming[target] = incoming.get(target, 0) + 1
-            outgoing.setdefault(source, []).append(index)
+        nodes, edges = self.walked.nodes, self.walked.edges
         wanted = set(self.leaves) | {node for node, _ in self.walked.roots}
-        everything = chosen is None
-        nodes = range(len(self.walked.nodes)) if chosen is None else sorted(wanted | set(chosen))
-        for i in nodes:
-            out = outgoing.get(i, [])
-            if everything:
-                self._listen_to_fan_out(i, out, incoming)
-                if self._only_passes(i, out, incoming):
-                    self.passes.append(i)
-                    continue
-            hook = self._at_leaf if i in self.leaves else self._at_node
-            self._handles.append(self.walked.nodes[i].register_prehook(partial(hook, i)))
+        if chosen is not None:
+            for i in sorted(wanted | chosen):
+                self._listen_before(i)
+            return
+        fan_in = [0] * len(nodes)
+        fan_out = [0] * len(nodes)
+        for source, _, target, _ in edges:
+            fan_in[target] += 1
+            fan_out[source] += 1
+        shared: dict[int, list[tuple[int, int]]] = {}
+        for index, (source, slot, target, _) in enumerate(edges):
+            if fan_in[target] > 1:
+                shared.setdefault(source, []).append((slot, index))
+        for i, node in enumerate(nodes):
+            passes = fan_out[i] == 1 and type(node).__name__ in PLUMBING and i not in wanted
+            if passes:
+                self.passes.append(i)
+            if i in shared:
+                self._listen_after(i, shared[i], not passes)
+            elif not passes:
+                self._listen_before(i)
 
-    def _only_passes(self, i: int, out: list[int], incoming: dict[int, int]) -> bool:
+    def _listen_before(self, i: int) -> None:
+        hook = self._at_leaf if i in self.leaves else self._at_node
+        self._handles.append(self.walked.nodes[i].register_prehook(partial(hook, i)))
+
+    def _listen_after(self, i: int, shared: list[tuple[int, int]], received: bool) -> None:
+        """Hears what goes along edges whose target sums up several, and what was received."""
         node = self.walked.nodes[i]
-        return len(out) == 1 and i not in self.leaves and type(node).__name__ in PLUMBING
-
-    def _listen_to_fan_out(self, i: int, out: list[int], incoming: dict[int, int]) -> None:
-        """Hears what goes along edges whose target sums up several."""
-        edges = self.walked.edges
-        shared = [(edges[e][1], e) for e in out if incoming[edges[e][2]] > 1]
-        if shared:
-            hook = partial(self._along_edges, shared)
-            self._handles.append(self.walked.nodes[i].register_hook(hook))
+        if received and isinstance(node, torch.autograd.function.BackwardCFunction):
+            self._listen_before(i)  # a backward in Python may change what it received
+            received = False
+        hook = partial(self._after_node, i if received else -1, shared)
+        self._handles.append(node.register_hook(hook))
 
     def _at_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
@@ -131,16 +138,24 @@ class BackwardRun:
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _along_edges(
-        self, shared: list[tuple[int, int]], sent: tuple[Tensor | None, ...], _received: object
+    def _after_node(
+        self,
+        i: int,
+        shared: list[tuple[int, int]],
+        sent: tuple[Tensor | None, ...],
+        received: tuple[Tensor | None, ...],
     ) -> None:
         started = perf_counter_ns()
         try:
             if self._is_mine():
+                if i >= 0:
+                    self._measure(i, received)
                 with NO_FUNCTIONS() if not dispatch_modes() else quiet():
                     for slot, edge in shared:
                         gradient = sent[slot]
-                        self.contributions[edge] = self._ticket(gradient)
+                        self.contributions[edge] = (
+                            None if gradient is None else self._collector.add(gradient)
+                        )
         except Exception:
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
@@ -152,12 +167,10 @@ class BackwardRun:
         return task == self._task
 
     def _measure(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
+        add = self._collector.add
         with NO_FUNCTIONS() if not dispatch_modes() else quiet():
             for output_nr, gradient in enumerate(gradients):
-                self.gradients[i, output_nr] = self._ticket(gradient)
-
-    def _ticket(self, gradient: Tensor | None) -> int | None:
-        return None if gradient is None else self._collector.add(gradient)
+                self.gradients[i, output_nr] = None if gradient is None else add(gradient)
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
@@ -165,18 +178,19 @@ class BackwardRun:
         for edge, gradient in zip(wanted, gradients, strict=False):
             node = ids.get(edge[0])
             if node is not None and (node, edge[1]) not in self.gradients:
-                self.gradients[node, edge[1]] = self._ticket(gradient)
+                self.gradients[node, edge[1]] = (
+                    None if gradient is None else self._collector.add(gradient)
+                )
 
-    def raw(self, forward: ForwardRecorder) -> RawGraph:
+    def raw(self, forward: ForwardRecorder, *, all_shapes: bool = False) -> RawGraph:
         """The graph as plain lists; what is heard later is added to it."""
         nodes = self.walked.nodes
-        metadata = [node._input_metadata for node in nodes]
+        passing = [i for i, n in enumerate(nodes) if all_shapes or type(n).__name__ in PLUMBING]
         sequence = [_sequence(node) for node in nodes]
         raw = RawGraph(
             ops=[op_name(node) for node in nodes],
             sequence=sequence,
-            shapes=[tuple(m[0].shape) if m else None for m in metadata],
-            inputs=[max(1, len(m)) for m in metadata],
+            shapes={i: tuple(m[0].shape) for i in passing if (m := nodes[i]._input_metadata)},
             edges=self.walked.edges,
             roots=tuple(dict.fromkeys(node for node, _ in self.walked.roots)),
             truncated=self.walked.truncated,

@@ -11,14 +11,14 @@ from gradscope.capture.forward import Window
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.raw import RawGraph
 from gradscope.capture.schedule import Gallery
-from gradscope.capture.stats import Collector
+from gradscope.capture.stats import Collector, Measured
 from gradscope.capture.updates import Ledger
 from gradscope.model.graph import Source
-from gradscope.model.stats import TensorStats
 from gradscope.model.trace import Level, Step
 
 SETTLE_STEPS = 32  # steps whose numbers may wait, so that small models pay less for each
 SETTLE_NODES = 2000  # nodes of waiting graphs beyond which they are finished
+_UNKNOWN = (math.nan,) * 4
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Booking:
         self._collector = collector
         self._ledger = ledger
         self._gallery = gallery
-        self._stats: dict[int, TensorStats] = {}
+        self._stats: dict[int, Measured] = {}
         self._pending: list[Pending] = []
         self._nodes = 0
 
@@ -95,7 +95,7 @@ class Booking:
     def _finish(self, pending: Pending) -> None:
         finite = self._book_gradients(pending)
         loss = self._stats.pop(pending.loss, None)
-        value = loss.value if loss is not None else None
+        value = loss.numbers[1] if loss is not None else None
         finite = finite and (value is None or math.isfinite(value))
         self.flagged = pending.error is not None or not finite
         if pending.raw is not None:
@@ -111,29 +111,25 @@ class Booking:
         finite = True
         for node, leaf in pending.run.leaves.items():
             value = self._stats.get(pending.values.get(node, -1))
-            leaf.value = value or leaf.value
+            leaf.value = value.stats() if value is not None else leaf.value
             if (node, 0) not in pending.run.gradients:
                 continue
             ticket = pending.run.gradients[node, 0]
             stats = None if ticket is None else self._stats.get(ticket)
             _append(leaf, pending.index, ticket is not None, stats)
-            finite = finite and (stats is None or stats.is_finite is not False)
+            finite = finite and (stats is None or stats.is_finite)
         return finite
 
 
-def _append(leaf: Leaf, step: int, arrived: bool, stats: TensorStats | None) -> None:
+def _append(leaf: Leaf, step: int, arrived: bool, measured: Measured | None) -> None:
     row = leaf.gradients
+    norm, low, high, zeros = measured.numbers if measured is not None else _UNKNOWN
     row.step.append(step)
     row.arrived.append(arrived)
-    row.norm.append(_or_nan(stats, "l2_norm"))
-    row.min.append(_or_nan(stats, "min"))
-    row.max.append(_or_nan(stats, "max"))
-    row.zero_fraction.append(_or_nan(stats, "zero_fraction"))
-
-
-def _or_nan(stats: TensorStats | None, name: str) -> float:
-    number = getattr(stats, name, None)
-    return math.nan if number is None else number
+    row.norm.append(norm)
+    row.min.append(low)
+    row.max.append(high)
+    row.zero_fraction.append(zeros)
 
 
 def _step(pending: Pending, loss: float | None) -> Step:

@@ -20,23 +20,44 @@ class Builder:
 
     def build(self, raw: RawGraph) -> Graph:
         """The finished graph of one backward."""
+        values, gradients = _values(raw), _gradients(raw)
         order = _creation_order(raw)
         iterations = _iterations(raw, order)
         calls = _call_ranks(raw, order)
         labels = _labels(raw, order)
+        inputs = _input_counts(raw)
         nodes = tuple(
-            _node(raw, i, order.get(i, -1), labels, iterations, calls) for i in range(len(raw.ops))
+            replace(
+                _node(raw, i, order.get(i, -1), labels, iterations, calls),
+                inputs=inputs.get(i, 1),
+                shape=_shape(raw, i, values, gradients),
+            )
+            for i in range(len(raw.ops))
         )
         edges = tuple(Edge(*edge) for edge in raw.edges)
         structure = Structure(nodes, edges, raw.roots, raw.truncated)
         structure = self._structures.setdefault((nodes, edges, raw.roots), structure)
-        return Graph(
-            structure,
-            _values(raw),
-            _gradients(raw),
-            {e: _stats(raw, ticket) for e, ticket in raw.contributions.items()},
-            raw.backward_ran,
-        )
+        contributions = {e: _stats(raw, ticket) for e, ticket in raw.contributions.items()}
+        return Graph(structure, values, gradients, contributions, raw.backward_ran)
+
+
+def _input_counts(raw: RawGraph) -> dict[int, int]:
+    """How many forward outputs of each node were seen in use."""
+    counts: dict[int, int] = {}
+    slots = [*raw.gradients, *raw.tickets, *((e[2], e[3]) for e in raw.edges)]
+    for node, output_nr in slots:
+        counts[node] = max(counts.get(node, 1), output_nr + 1)
+    return counts
+
+
+def _shape(
+    raw: RawGraph,
+    node: int,
+    values: dict[Slot, TensorStats],
+    gradients: dict[Slot, TensorStats | None],
+) -> tuple[int, ...] | None:
+    known = values.get((node, 0)) or gradients.get((node, 0))
+    return known.shape if known is not None else raw.shapes.get(node)
 
 
 def _creation_order(raw: RawGraph) -> dict[int, int]:
@@ -120,7 +141,7 @@ def _node(
     if leaf is not None:
         kind: NodeKind = "loss" if i in raw.roots else leaf.kind
         name = leaf.name or f"tensor{list(leaf.shape)}"
-        return Node(i, kind, raw.ops[i], label=name, parameter=leaf.index, shape=leaf.shape)
+        return Node(i, kind, raw.ops[i], label=name, parameter=leaf.index)
     window = raw.windows[i]
     kind = "loss" if i in raw.roots else "op"
     call = window.call if window else None
@@ -138,8 +159,6 @@ def _node(
         source=_source(window),
         iteration=iterations.get(i, 0),
         order=order,
-        inputs=raw.inputs[i],
-        shape=raw.shapes[i],
     )
 
 
@@ -166,7 +185,8 @@ def function_name(function: Any) -> str:
 
 
 def _stats(raw: RawGraph, ticket: int | None) -> TensorStats | None:
-    return None if ticket is None else raw.stats.get(ticket)
+    measured = None if ticket is None else raw.stats.get(ticket)
+    return None if measured is None else measured.stats()
 
 
 def _values(raw: RawGraph) -> dict[Slot, TensorStats]:
@@ -182,7 +202,7 @@ def _fill_views(raw: RawGraph, values: dict[Slot, TensorStats]) -> None:
     sources = {e[0]: (e[2], e[3]) for e in raw.edges if raw.ops[e[0]] in _VIEWS}
     for node in sorted(sources, key=lambda n: raw.sequence[n]):
         value = values.get(sources[node])
-        shape = raw.shapes[node]
+        shape = raw.shapes.get(node)
         if value is not None and (node, 0) not in values and shape is not None:
             values[node, 0] = replace(value, shape=shape)
 
@@ -201,7 +221,7 @@ def _gradients(raw: RawGraph) -> dict[Slot, TensorStats | None]:
         if known is None and target not in found:
             continue
         sent = _stats(raw, known[edge]) if known is not None else found[target]
-        shape = raw.shapes[node]
+        shape = raw.shapes.get(node)
         found[node, 0] = replace(sent, shape=shape) if sent and shape is not None else sent
     return found
 

@@ -52,7 +52,7 @@ def never_reached(
         if number in covered or len(graphs) == MAX_FORWARD_GRAPHS:
             continue
         run: BackwardRun = runner(root_edges([tensor]))
-        raw = run.raw(forward)
+        raw = run.raw(forward, all_shapes=True)
         raw.names, raw.module_names = name_results(names, run), names.modules
         run.close()
         covered.update(raw.sequence)

@@ -25,6 +25,7 @@ MAX_KNOWN = 1000
 class _Known(NamedTuple):
     names: dict[Slot, str]
     modules: dict[int, str]
+    sought: set[int]  # ids of the outermost modules, named or not
     roots: tuple[str, ...]
 
 
@@ -65,10 +66,10 @@ class Labels:
         """
         key = _signature(raw)
         known = self._known.get(key)
-        if known is None or not _root_ids(raw) <= known.modules.keys():
+        if known is None or not _root_ids(raw) <= known.sought:
             names = names or self.scan(frame)
             roots = tuple(names.tensors.get(id(o), "") for o in outputs)
-            known = _Known(name_results(names, run), names.modules, roots)
+            known = _Known(name_results(names, run), names.modules, _root_ids(raw), roots)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[key] = known

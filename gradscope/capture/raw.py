@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gradscope.capture.forward import Window
 from gradscope.capture.leaves import Leaf
-from gradscope.model.stats import TensorStats
+from gradscope.capture.stats import Measured
 
 Slot = tuple[int, int]  # node id, output_nr
 
@@ -19,8 +19,7 @@ class RawGraph:
     Attributes:
         ops: Autograd names.
         sequence: Sequence numbers; -1 for leaves.
-        shapes: Shape of each node's first forward output.
-        inputs: How many gradients each node receives.
+        shapes: Shape of the first forward output, where no measurement will tell.
         edges: ``(source, slot, target, output_nr)``.
         roots: Ids of the roots.
         leaves: Leaf behind an ``AccumulateGrad``.
@@ -30,13 +29,12 @@ class RawGraph:
         gradients: Ticket of each received gradient; None: the engine delivered None.
         contributions: Edge index → ticket, where a target has several edges.
         passes: Plumbing nodes without a hook of their own.
-        stats: Filled when settled: ticket → statistics.
+        stats: Filled when settled: ticket → numbers.
     """
 
     ops: list[str]
     sequence: list[int]
-    shapes: list[tuple[int, ...] | None]
-    inputs: list[int]
+    shapes: dict[int, tuple[int, ...]]
     edges: list[tuple[int, int, int, int]]
     roots: tuple[int, ...]
     truncated: int = 0
@@ -49,4 +47,4 @@ class RawGraph:
     gradients: dict[Slot, int | None] = field(default_factory=dict)
     contributions: dict[int, int | None] = field(default_factory=dict)
     passes: list[int] = field(default_factory=list)
-    stats: Mapping[int, TensorStats] = field(default_factory=dict)
+    stats: Mapping[int, Measured] = field(default_factory=dict)

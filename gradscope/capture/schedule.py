@@ -63,8 +63,8 @@ class Gallery:
         tail = max((-s for s in options.steps if s < 0), default=1)
         self._last: deque[tuple[int, RawGraph]] = deque(maxlen=tail)
         self._tail = {s for s in options.steps if s < 0}
-        self._spread: dict[int, Graph] = {}
-        self._flagged: dict[int, Graph] = {}
+        self._spread: dict[int, RawGraph] = {}
+        self._flagged: dict[int, RawGraph] = {}
         self._room = max(1, options.max_graphs - MAX_FLAGGED - 1)
         self._stride = 1
         self._offered = 0
@@ -80,10 +80,10 @@ class Gallery:
         if flagged and len(self._flagged) < MAX_FLAGGED:
             if not self._flagged and self._last:
                 before, graph = self._last[-1]
-                self._spread.setdefault(before, self._builder.build(graph))
-            self._flagged[index] = self._builder.build(raw)
+                self._spread.setdefault(before, graph)
+            self._flagged[index] = raw
         if chosen:
-            self._spread[index] = self._builder.build(raw)
+            self._spread[index] = raw
         self._last.append((index, raw))
 
     def _chosen(self, index: int) -> bool:
@@ -103,5 +103,5 @@ class Gallery:
         tail = {total + s for s in self._tail}
         for index, raw in self._last:
             if not self._tail or index in tail:
-                kept[index] = self._builder.build(raw)
-        return dict(sorted(kept.items()))
+                kept[index] = raw
+        return {index: self._builder.build(kept[index]) for index in sorted(kept)}

@@ -54,7 +54,7 @@ def trace_result(result: Any) -> Trace:
         walked = walk(roots, walk_limit(MAX_NODES), deep.raise_limit)
         run = BackwardRun(walked, "ops", collector, ledger, fills_grad=False)
         run.find_leaves(leaves, names.tensors)
-        raw = run.raw(forward)
+        raw = run.raw(forward, all_shapes=True)
         raw.names, raw.module_names = name_results(names, run), names.modules
         index = {node: i for i, node in enumerate(walked.nodes)}
         for tensor in [t for _, t in names.results] + outputs:

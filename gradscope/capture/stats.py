@@ -12,24 +12,69 @@ changed in place while it waited (its version moved) is dropped and counted, nev
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gradscope.capture.quiet import no_collection
 from gradscope.model.stats import TensorStats
 
 SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction per tensor
-GROUP_BYTES = 4 << 20  # at most this much user memory is kept alive by waiting tensors
-SAMPLE_FROM = 65_536  # elements; above, zeros are counted on a sample
-SAMPLE_BLOCKS = SAMPLE_WIDTH = 256
+GROUP_ELEMENTS = 1 << 18  # at most so many elements of the user's are kept alive while they wait
+SAMPLE_FROM = SMALL  # elements; above, zeros are counted on a sample
+SAMPLE_BLOCKS, SAMPLE_WIDTH = 64, 128
 
 _PLAIN = frozenset({Tensor, torch.nn.Parameter})
+_STRIDED = torch.strided
 
 
 class Unreadable(Exception):
     """The tensor has no numbers to read: fake, or wrapped by a function transform."""
+
+
+class Measured(NamedTuple):
+    """Numbers of one tensor, made into ``TensorStats`` only where somebody asks.
+
+    ``numbers`` are norm, min, max and share of zeros.
+    """
+
+    template: TensorStats
+    numbers: Sequence[float]
+    sampled: bool
+    nan: int | None = 0
+    inf: int | None = 0
+
+    def stats(self) -> TensorStats:
+        """The model's form of it."""
+        like = self.template
+        norm, low, high, zeros = (None if math.isnan(n) else n for n in self.numbers)
+        nan = self.nan
+        if nan or self.inf is None:
+            norm, low, high = self.numbers[:3]
+        if like.dtype.startswith("complex"):
+            low = high = None
+        only = low if like.count == 1 else None
+        return TensorStats(
+            like.shape,
+            like.dtype,
+            like.device,
+            like.count,
+            norm,
+            low,
+            high,
+            zeros,
+            self.sampled,
+            nan,
+            self.inf,
+            only,
+        )
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every element is."""
+        return math.isfinite(self.numbers[0])
 
 
 class _OnDevice(NamedTuple):
@@ -40,24 +85,27 @@ class _OnDevice(NamedTuple):
 
 
 class Collector:
-    """Hands out a ticket per tensor and, once settled, the statistics for it."""
+    """Hands out a ticket per tensor and, once settled, the numbers for it."""
 
     def __init__(self) -> None:
         self.dropped: dict[str, int] = {}
         self._groups: dict[object, list[tuple[int, Tensor, int]]] = {}
         self._waiting = 0  # bytes
         self._elsewhere: list[_OnDevice] = []
-        self._done: dict[int, TensorStats] = {}
+        self._done: dict[int, Measured] = {}
         self._next = 0
 
     def add(self, tensor: Tensor) -> int:
-        """Queues a tensor; call with gradients and torch functions disabled.
+        """Queues a tensor; call with torch functions disabled.
+
+        A tensor without graph is held itself, so that the engine, which sees it in use, does not
+        reuse its memory; of others only their data is held.
 
         Args:
             tensor: Any strided, sparse or complex tensor.
 
         Returns:
-            The ticket under which ``settle`` gives its statistics; it stays unanswered when the
+            The ticket under which ``settle`` gives its numbers; it stays unanswered when the
             tensor could not be read.
         """
         ticket = self._next
@@ -69,14 +117,17 @@ class Collector:
                 self.drop("tensors without readable numbers (fake or function-transform wrapped)")
                 return ticket
         numel = tensor.numel()
-        if numel > SMALL or numel == 0 or tensor.layout is not torch.strided:
+        if numel > SMALL or numel == 0 or tensor.layout is not _STRIDED:
             self._reduce_one(ticket, tensor.detach())
             return ticket
-        self._groups.setdefault((tensor.shape, tensor.dtype, tensor.device), []).append(
-            (ticket, tensor.detach(), tensor._version)
-        )
-        self._waiting += numel * tensor.element_size()
-        if self._waiting > GROUP_BYTES:
+        key = (tensor.shape, tensor.dtype, tensor.device)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = []
+        held = tensor.detach() if tensor.requires_grad else tensor
+        group.append((ticket, held, tensor._version))
+        self._waiting += numel
+        if self._waiting > GROUP_ELEMENTS:
             self.flush()
         return ticket
 
@@ -92,7 +143,12 @@ class Collector:
     def flush(self) -> None:
         """Reduces every waiting tensor, so that none is kept alive."""
         groups, self._groups, self._waiting = self._groups, {}, 0
-        for waiting in groups.values():
+        with no_collection():
+            for waiting in groups.values():
+                self._reduce_group(waiting)
+
+    def _reduce_group(self, waiting: list[tuple[int, Tensor, int]]) -> None:
+        if waiting:
             same = [(ticket, t) for ticket, t, version in waiting if t._version == version]
             if len(same) < len(waiting):
                 self.drop("tensors changed in place before measurement", len(waiting) - len(same))
@@ -101,11 +157,11 @@ class Collector:
                 rows = torch.stack(tensors).reshape(len(same), -1)
                 self._reduce([k for k, _ in same], rows, _template(tensors[0]))
 
-    def settle(self) -> dict[int, TensorStats]:
+    def settle(self) -> dict[int, Measured]:
         """Flushes, moves what is left to Python, and returns everything measured since last time.
 
         Returns:
-            Ticket to statistics.
+            Ticket to numbers.
         """
         self.flush()
         elsewhere, self._elsewhere = self._elsewhere, []
@@ -116,19 +172,23 @@ class Collector:
             moved = iter(torch.cat([i.numbers for i in items]).tolist())
             for item in items:
                 for ticket in item.tickets:
-                    self._done[ticket] = _finish(item.template, next(moved), item.sampled)
+                    row = next(moved)
+                    unknown = None if not math.isfinite(row[0]) else 0
+                    self._done[ticket] = Measured(
+                        item.template, row, item.sampled, unknown, unknown
+                    )
         done, self._done = self._done, {}
         return done
 
     def _reduce_one(self, ticket: int, tensor: Tensor) -> None:
         template = _template(tensor)
         if template.count == 0:
-            self._done[ticket] = replace(template, l2_norm=0.0, nan_count=0, inf_count=0)
+            self._done[ticket] = Measured(template, (0.0, math.nan, math.nan, math.nan), False)
         elif tensor.layout is torch.strided:
             dense, repeats = _dense(tensor)
             self._reduce([ticket], dense.reshape(1, -1), template, repeats)
         else:
-            self._done[ticket] = _sparse_stats(tensor, template)
+            self._done[ticket] = _sparse(tensor, template)
 
     def _reduce(
         self, tickets: list[int], rows: Tensor, template: TensorStats, repeats: int = 1
@@ -139,18 +199,13 @@ class Collector:
             self._elsewhere.append(_OnDevice(tickets, template, numbers, sampled))
             return
         listed = numbers.tolist()
-        wrong = [i for i, row in enumerate(listed) if _is_suspicious(row)]
-        repaired = _repair(rows[wrong], repeats) if wrong else []
         for ticket, row in zip(tickets, listed, strict=True):
-            self._done[ticket] = _finish(template, row, sampled)
-        for i, (norm, zeros, nan, inf) in zip(wrong, repaired, strict=True):
-            self._done[tickets[i]] = replace(
-                self._done[tickets[i]],
-                l2_norm=norm,
-                zero_fraction=zeros,
-                nan_count=int(nan),
-                inf_count=int(inf),
-            )
+            self._done[ticket] = Measured(template, row, sampled)
+        wrong = [i for i, row in enumerate(listed) if _is_suspicious(row)]
+        for i, repaired in zip(wrong, _repair(rows[wrong], repeats) if wrong else (), strict=True):
+            norm, zeros, nan, inf = repaired
+            numbers_of_row = (norm, listed[i][1], listed[i][2], zeros)
+            self._done[tickets[i]] = Measured(template, numbers_of_row, sampled, int(nan), int(inf))
 
 
 def _readable(tensor: Tensor) -> Tensor:
@@ -224,26 +279,6 @@ def _zero_share(rows: Tensor) -> Tensor:
     return 1.0 - nonzero / rows.shape[1]
 
 
-def _finish(template: TensorStats, numbers: list[float], sampled: bool) -> TensorStats:
-    norm, low, high, zeros = numbers
-    unordered = math.isnan(low) and not math.isnan(norm)
-    finite = math.isfinite(norm)
-    return TensorStats(
-        template.shape,
-        template.dtype,
-        template.device,
-        template.count,
-        norm,
-        None if unordered else low,
-        None if unordered else high,
-        None if math.isnan(zeros) else zeros,
-        sampled,
-        0 if finite else None,
-        0 if finite else None,
-        low if template.count == 1 and not unordered else None,
-    )
-
-
 def _is_suspicious(numbers: list[float]) -> bool:
     """Not finite, or over- or underflowed in its own dtype."""
     norm, low, high, _ = numbers
@@ -261,22 +296,20 @@ def _repair(rows: Tensor, repeats: int) -> list[list[float]]:
     return repaired
 
 
-def _sparse_stats(tensor: Tensor, template: TensorStats) -> TensorStats:
-    """Statistics of a COO tensor, its unstored elements counted as zeros."""
+def _sparse(tensor: Tensor, template: TensorStats) -> Measured:
+    """Numbers of a sparse tensor, its unstored elements counted as zeros."""
     if tensor.layout is not torch.sparse_coo:
         tensor = tensor.to_sparse_coo()
     values = tensor.coalesce().values()
     stored = values.numel()
     if stored == 0:
-        return replace(
-            template, l2_norm=0.0, min=0.0, max=0.0, zero_fraction=1.0, nan_count=0, inf_count=0
-        )
-    norm, low, high, zeros = _reductions(values.reshape(1, -1), 1.0)[0].tolist()
+        return Measured(template, (0.0, 0.0, 0.0, 1.0), False)
+    rows = values.reshape(1, -1)
+    norm, low, high, zeros = _reductions(rows, 1.0)[0].tolist()
+    nan = inf = 0.0
+    if _is_suspicious([norm, low, high, zeros]):
+        norm, zeros, nan, inf = _repair(rows, 1)[0]
     if stored < template.count:
         low, high = min(low, 0.0), max(high, 0.0)
     zeros = 1.0 - (1.0 - zeros) * stored / template.count
-    stats = _finish(template, [norm, low, high, zeros], stored > SAMPLE_FROM)
-    if not _is_suspicious([norm, low, high, zeros]):
-        return stats
-    norm, _, nan, inf = _repair(values.reshape(1, -1), 1)[0]
-    return replace(stats, l2_norm=norm, nan_count=int(nan), inf_count=int(inf))
+    return Measured(template, (norm, low, high, zeros), stored > SAMPLE_FROM, int(nan), int(inf))

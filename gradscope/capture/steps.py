@@ -18,7 +18,7 @@ from gradscope.capture.forward import ForwardRecorder
 from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.options import CaptureOptions
-from gradscope.capture.quiet import quiet
+from gradscope.capture.quiet import no_collection, quiet
 from gradscope.capture.schedule import Gallery, Schedule
 from gradscope.capture.source import UserCode, place
 from gradscope.capture.stack import DeepStack, walk_limit
@@ -71,7 +71,7 @@ class StepRecorder:
         """Walks the graph and listens to it; None when that failed (counted)."""
         started = perf_counter_ns()
         try:
-            with self._lock, quiet():
+            with self._lock, quiet(), no_collection():
                 pending = self._begin(call, sys._getframe(2))
         except Exception:
             self.failures += 1
@@ -88,7 +88,7 @@ class StepRecorder:
         begun.backward_ns = started - begun.started_ns
         begun.error = None if error is None else f"{type(error).__name__}: {error}"
         try:
-            with self._lock, quiet():
+            with self._lock, quiet(), no_collection():
                 self._end(begun, gradients)
         except Exception:
             self.failures += 1
