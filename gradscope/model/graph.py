@@ -58,8 +58,8 @@ class Node:
         inputs: How many gradients the node receives (one per forward output).
         parameter: Index into ``Trace.parameters`` for leaves; else None.
         shape: Shape of the forward output ``0`` where known.
-        module_calls: Which call of every module on the path, 1-based and aligned with
-            ``module_types``; empty where unknown.
+        module_calls: Which call of every module on the path that is running, 1-based, outermost
+            first; a ``ModuleList`` on the path has none, since it never runs. Empty: unknown.
     """
 
     id: int

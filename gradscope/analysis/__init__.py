@@ -1,0 +1,1 @@
+"""What can be computed from a graph alone: folding, paths and gains."""

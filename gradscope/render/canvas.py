@@ -1,0 +1,135 @@
+"""What every part of a picture needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gradscope.analysis.blocks import Place, call_sites, place_of
+from gradscope.analysis.flags import flagged_nodes, leaf_name
+from gradscope.analysis.folded import FoldedGraph, FoldedNode
+from gradscope.analysis.paths import op_base
+from gradscope.model.finding import Finding
+from gradscope.model.graph import Graph, Node, Structure
+from gradscope.model.trace import Parameter
+from gradscope.render.colors import Scale, scale_for
+
+RankDir = Literal["TB", "BT", "LR", "RL"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """How a picture is to be drawn.
+
+    Attributes:
+        title: Headline; empty for none.
+        subtitle: A line below it, such as the step and its loss.
+        rankdir: Graphviz's direction of the arrows: ``TB`` puts the loss on top.
+        step: Index of the step the graph is of: findings about nodes of another step are left
+            out. None draws them all.
+        legend: Whether to explain colours and shapes.
+    """
+
+    title: str = ""
+    subtitle: str = ""
+    rankdir: RankDir = "TB"
+    step: int | None = None
+    legend: bool = True
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A graph about to be drawn.
+
+    Attributes:
+        graph: The graph.
+        folded: Its boxes.
+        options: How to draw it.
+        scale: Colours of gradients.
+        flags: Node id to findings about it.
+        parameters: The trace's parameters, for the names of leaves.
+        call_sites: Lines that only call a model and tell nothing about single ops.
+        inner: Ops whose result only another op of the same call uses, such as the log-softmax
+            inside a cross entropy.
+    """
+
+    graph: Graph
+    folded: FoldedGraph
+    options: PictureOptions
+    scale: Scale
+    flags: Mapping[int, tuple[Finding, ...]]
+    parameters: Sequence[Parameter]
+    call_sites: frozenset[Place]
+    inner: frozenset[int]
+
+    def node(self, node_id: int) -> Node:
+        """A node of the real graph."""
+        return self.graph.structure.nodes[node_id]
+
+    def findings(self, box: FoldedNode) -> tuple[Finding, ...]:
+        """All findings about nodes inside a box, without repeats."""
+        found = (finding for node in box.members for finding in self.flags.get(node, ()))
+        return tuple({id(finding): finding for finding in found}.values())
+
+    def leaf_name(self, node_id: int) -> str:
+        """The user's name of a leaf, or what it is."""
+        node = self.node(node_id)
+        return leaf_name(node, self.parameters) or node.kind
+
+    def is_informative(self, node: Node) -> bool:
+        """Whether the node's line tells what it does, and not only which model it is in."""
+        source = node.source
+        if source is None or not (source.expression or source.text):
+            return False
+        return place_of(node) not in self.call_sites
+
+    def op_title(self, node: Node) -> str:
+        """What the user calls it: ``h = torch.relu(fc1(x))``; else what torch does."""
+        if node.source is None or not self.is_informative(node):
+            return node.label or node.call or op_base(node.op)
+        if node.id in self.inner and not node.label:
+            return op_base(node.op)
+        told = node.source.expression or node.source.text
+        if not node.label or told.replace(" ", "").startswith(f"{node.label}="):
+            return told
+        return f"{node.label} = {told}"
+
+
+def canvas_for(
+    graph: Graph,
+    folded: FoldedGraph,
+    options: PictureOptions,
+    findings: Sequence[Finding],
+    parameters: Sequence[Parameter],
+) -> Canvas:
+    """Everything looked up once."""
+    roots = {folded.box_of[root] for root in graph.structure.roots}
+    # A loss always receives 1; in the scale it would push everything else to one end.
+    telling = [box.gradient for box in folded.nodes if box.id not in roots]
+    values = [v for g in telling for v in (g.entering, g.leaving, *g.turns)]
+    if not any(values):
+        values = [box.gradient.entering for box in folded.nodes]
+    return Canvas(
+        graph=graph,
+        folded=folded,
+        options=options,
+        scale=scale_for(values),
+        flags=flagged_nodes(graph, findings, parameters, options.step),
+        parameters=parameters,
+        call_sites=call_sites(graph.structure),
+        inner=_inner_ops(graph.structure),
+    )
+
+
+def _inner_ops(structure: Structure) -> frozenset[int]:
+    inner = set()
+    for edge in structure.edges:
+        source, target = structure.nodes[edge.source], structure.nodes[edge.target]
+        if target.kind == "op" and source.source is not None and _call(source) == _call(target):
+            inner.add(target.id)
+    return frozenset(inner)
+
+
+def _call(node: Node) -> tuple[object, ...]:
+    return (node.source, node.iteration, node.call, node.module, node.module_call)
