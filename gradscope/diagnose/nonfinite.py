@@ -1,0 +1,151 @@
+"""Where finite numbers turn into NaN or Inf, forward and backward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gradscope.analysis.paths import op_base
+from gradscope.model.graph import Graph, Node
+from gradscope.model.stats import TensorStats
+
+_MASKING = frozenset({"MaskedFill", "Where", "IndexFill", "IndexPut", "MaskedScatter", "Add"})
+_WITHOUT_DATA = ("parameter", "input")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The node where it begins.
+
+    Attributes:
+        node: Its id.
+        before: Statistics of what went in: forward values, or the gradient received.
+        after: Statistics of what came out, not finite.
+        forward: Whether it happened in the forward pass.
+    """
+
+    node: int
+    before: tuple[TensorStats, ...]
+    after: TensorStats
+    forward: bool
+
+
+def backward_origin(graph: Graph) -> Origin | None:
+    """The first node in backward order that gets a finite gradient and passes on another."""
+    nodes = graph.structure.nodes
+    for node in sorted(nodes, key=lambda node: (-node.order, node.id)):
+        received = _received(graph, node)
+        if not received or any(stats.is_finite is False for stats in received):
+            continue
+        for edge in graph.structure.outgoing[node.id]:
+            sent = sent_along(graph, edge)
+            if sent is not None and sent.is_finite is False:
+                return Origin(node.id, received, sent, forward=False)
+    return None
+
+
+def sent_along(graph: Graph, edge: int) -> TensorStats | None:
+    """The gradient that came along one edge; None where that is not known."""
+    if edge in graph.contributions:
+        return graph.contributions[edge]
+    here = graph.structure.edges[edge]
+    rivals = [
+        other
+        for other in graph.structure.incoming[here.target]
+        if graph.structure.edges[other].output_nr == here.output_nr
+    ]
+    return graph.gradient(here.target, here.output_nr) if len(rivals) == 1 else None
+
+
+def _received(graph: Graph, node: Node) -> tuple[TensorStats, ...]:
+    found = (graph.gradient(node.id, nr) for nr in range(node.inputs))
+    return tuple(stats for stats in found if stats is not None)
+
+
+def forward_origin(graph: Graph) -> Origin | None:
+    """The op that first made the loss NaN or Inf; None if the loss is finite or unmeasured.
+
+    It is searched from the loss down, over results that are not finite themselves: an attention
+    mask of -Inf that does no harm is passed by.
+    """
+    start = [root for root in graph.structure.roots if _bad(graph, root)]
+    seen = set(start)
+    stack = list(start)
+    candidates: list[int] = []
+    while stack:
+        node = stack.pop()
+        below = [
+            edge.target
+            for edge in map(graph.structure.edges.__getitem__, graph.structure.outgoing[node])
+            if _bad_value(graph.value(edge.target, edge.output_nr))
+            and not _is_mask(graph, edge.target)
+        ]
+        if not below:
+            candidates.append(node)
+        stack += [target for target in below if target not in seen]
+        seen.update(below)
+    if not candidates:
+        return None
+    first = min(candidates, key=lambda node: (graph.structure.nodes[node].order, node))
+    after = _first_bad(graph, first)
+    if after is None:
+        return None
+    return Origin(first, input_values(graph, first), after, forward=True)
+
+
+def input_values(graph: Graph, node: int) -> tuple[TensorStats, ...]:
+    """Forward values of the op's inputs, as far as they take part in the graph."""
+    edges = map(graph.structure.edges.__getitem__, graph.structure.outgoing[node])
+    found = (graph.value(edge.target, edge.output_nr) for edge in edges)
+    return tuple(stats for stats in found if stats is not None)
+
+
+def is_masked(graph: Graph, node: int) -> bool:
+    """Whether a mask (``where``, ``masked_fill``) lies between the loss and the node."""
+    seen = {node}
+    stack = [node]
+    while stack:
+        for edge in graph.structure.incoming[stack.pop()]:
+            source = graph.structure.edges[edge].source
+            if op_base(graph.structure.nodes[source].op) in ("Where", "MaskedFill"):
+                return True
+            if source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return False
+
+
+def touches_zero(values: Iterable[TensorStats]) -> bool:
+    """Whether some value is exactly 0, as far as the statistics tell."""
+    return any(
+        stats.zero_fraction or stats.min == 0 or stats.max == 0 for stats in values if stats.count
+    )
+
+
+def _bad(graph: Graph, node: int) -> bool:
+    return _first_bad(graph, node) is not None
+
+
+def _first_bad(graph: Graph, node: int) -> TensorStats | None:
+    outputs = range(graph.structure.nodes[node].inputs)
+    values = (graph.value(node, nr) for nr in outputs)
+    return next((stats for stats in values if _bad_value(stats)), None)
+
+
+def _bad_value(stats: TensorStats | None) -> bool:
+    return stats is not None and stats.is_finite is False
+
+
+def _is_mask(graph: Graph, target: int) -> bool:
+    """Whether its Infs were put there on purpose: constants, not results."""
+    node = graph.structure.nodes[target]
+    stats = _first_bad(graph, target)
+    if stats is None or node.kind in _WITHOUT_DATA or op_base(node.op) not in _MASKING:
+        return False
+    only_minus = stats.min == -math.inf and stats.max is not None and stats.max < math.inf
+    return only_minus and not stats.nan_count and not _any_bad(graph, target)
+
+
+def _any_bad(graph: Graph, node: int) -> bool:
+    return any(_bad_value(stats) for stats in input_values(graph, node))

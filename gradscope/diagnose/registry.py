@@ -1,0 +1,74 @@
+"""Finds the rules and chooses among them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import cache
+
+from gradscope.diagnose import rules as rules_package
+from gradscope.diagnose.rule import RegisteredRule, Rule
+from gradscope.errors import UsageError
+
+
+@cache
+def registered_rules() -> tuple[RegisteredRule, ...]:
+    """Every rule in the package ``rules``, by code.
+
+    Raises:
+        TypeError: A module in there is no rule.
+    """
+    modules = pkgutil.iter_modules(rules_package.__path__)
+    found = [_load(module.name) for module in modules]
+    return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+def _load(name: str) -> RegisteredRule:
+    module = importlib.import_module(f"{rules_package.__name__}.{name}")
+    rule, check = getattr(module, "RULE", None), getattr(module, "check", None)
+    if not isinstance(rule, Rule) or not callable(check) or not module.__doc__:
+        raise TypeError(f"{module.__name__} needs a docstring, a RULE and a check()")
+    if name != f"{rule.code}_{rule.name}".lower().replace("-", "_"):
+        raise TypeError(f"{module.__name__} holds {rule.code} {rule.name}: rename one of them")
+    return RegisteredRule(rule, check, module.__doc__)
+
+
+def choose_rules(
+    select: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> tuple[RegisteredRule, ...]:
+    """The rules to run: all, or those selected; without those ignored.
+
+    Args:
+        select: Codes or beginnings of codes, such as ``GS401`` or ``GS1``; case is ignored.
+        ignore: The same; stronger than ``select``.
+
+    Raises:
+        UsageError: A code stands for no rule.
+    """
+    known = registered_rules()
+    wanted = _matching(select, known) if select else {rule.code for rule in known}
+    unwanted = _matching(ignore, known)
+    return tuple(rule for rule in known if rule.code in wanted - unwanted)
+
+
+def _matching(codes: Iterable[str], known: Sequence[RegisteredRule]) -> set[str]:
+    matching: set[str] = set()
+    for code in codes:
+        prefix = code.strip().upper()
+        found = {rule.code for rule in known if prefix and rule.code.startswith(prefix)}
+        if not found:
+            raise UsageError(_unknown(code, known))
+        matching |= found
+    return matching
+
+
+def _unknown(code: str, known: Sequence[RegisteredRule]) -> str:
+    wanted = code.strip()
+    by_name = {rule.rule.name: rule.code for rule in known}
+    close = get_close_matches(wanted.upper(), [rule.code for rule in known], n=1, cutoff=0.5)
+    named = get_close_matches(wanted.lower(), list(by_name), n=1, cutoff=0.6)
+    guess = by_name[named[0]] if named else next(iter(close), "")
+    hint = f"did you mean {guess}?" if guess else "see the list of rules."
+    return f"no rule has the code {wanted!r}; {hint}"

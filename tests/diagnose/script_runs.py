@@ -1,0 +1,57 @@
+"""Runs the scripts under tests/scripts in this process, with other seeds and loss scales."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import warnings
+from pathlib import Path
+
+from gradscope.capture.options import CaptureOptions
+from gradscope.capture.tracer import Tracer
+from gradscope.model.trace import Trace
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+_BACKWARD = re.compile(r"^(\s*)(?!def )(.+?)\.backward\((.*)$", re.MULTILINE)
+_LR = re.compile(r"\blr\s*=\s*([\d.e-]+)")
+_EXPECT = re.compile(r"#\s*expect:\s*(\w+)")
+
+
+def variant(text: str, seed: int, scale: float) -> str:
+    """The script with another seed and its loss multiplied by ``scale``.
+
+    Plain gradient descent gets a learning rate divided by the same number, so that it trains as
+    before; the adaptive optimizers need no help.
+    """
+    text = text.replace("manual_seed(0)", f"manual_seed({seed})")
+    if scale == 1.0:
+        return text
+    text = _BACKWARD.sub(rf"\1(\2).mul({scale!r}).backward(\3", text)
+    if "SGD(" in text or "optim" not in text:
+        text = _LR.sub(lambda found: f"lr={float(found[1]) / scale!r}", text)
+    return text
+
+
+def expected(text: str) -> tuple[str, int] | None:
+    """Code and line of the finding that the script's own comment announces."""
+    for number, row in enumerate(text.splitlines(), 1):
+        found = _EXPECT.search(row)
+        if found:
+            return found[1], number
+    return None
+
+
+def run(text: str, path: str) -> Trace:
+    """Runs a script as ``__main__`` under a tracer; its own exceptions come through."""
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+    code = compile(text, path, "exec")
+    tracer = Tracer(CaptureOptions(), target=path, user_roots=[path])
+    tracer.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(code, {"__name__": "__main__", "__file__": path})
+    finally:
+        trace = tracer.stop()
+        linecache.cache.pop(path, None)
+    return trace
