@@ -1,0 +1,210 @@
+"""Run a script or module as Python itself would, under a tracer that starts with torch's import.
+
+NOTE [Torch is imported by the program, not before it]: many scripts set ``OMP_NUM_THREADS``,
+``TORCH_LOGS`` or ``CUDA_VISIBLE_DEVICES`` on the lines above ``import torch``. Importing torch
+first would change their run, so capture starts once the program's own import has finished.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
+
+import gradscope
+from gradscope import program
+from gradscope.capture.options import CaptureOptions
+from gradscope.crash import clean_traceback, describe, print_exception
+from gradscope.errors import UsageError
+from gradscope.importing import on_import
+from gradscope.model.trace import Trace
+from gradscope.sigterm import on_sigterm
+
+if TYPE_CHECKING:
+    from gradscope.capture.tracer import Tracer
+
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+NO_TORCH = "The program never imported torch, so there was nothing to record."
+
+Finish = Callable[[Trace], None]
+
+
+def run_script(path: str, argv: Sequence[str], *, options: CaptureOptions, finish: Finish) -> int:
+    """Run the file as ``python path argv...`` does and give its exit code.
+
+    ``finish`` is called once with the trace, whatever ended the program, Ctrl-C and SIGTERM
+    included; not in child processes, nor for a file that could not be compiled.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    return _Run(program.script(path, argv), options, finish).execute()
+
+
+def run_module(name: str, argv: Sequence[str], *, options: CaptureOptions, finish: Finish) -> int:
+    """Run the module as ``python -m name argv...`` does and give its exit code.
+
+    Raises:
+        UsageError: There is no such module.
+    """
+    return _Run(program.module(name, argv), options, finish).execute()
+
+
+@dataclass
+class _Run:
+    """One execution of a program: from the first patch to the finished trace."""
+
+    program: program.Program
+    options: CaptureOptions
+    finish: Finish
+    pid: int = field(default_factory=os.getpid)
+    tracer: Tracer | None = None
+    notes: list[str] = field(default_factory=list)
+    finished: bool = False
+
+    def execute(self) -> int:
+        """Run the program to its end, tell the trace, give the exit code."""
+        main = self._enter()
+        code: CodeType | None = None
+        error: BaseException | None = None
+        with on_import("torch", self._start), on_sigterm(self._before_sigterm):
+            try:
+                code, attributes = self.program.load()
+                vars(main).update(attributes)
+                exec(code, vars(main))
+            except BaseException as raised:
+                error = raised
+            if code is None and isinstance(error, UsageError):
+                self._trace(None)
+                raise error
+            return self._end(error, started=code is not None)
+
+    def _enter(self) -> ModuleType:
+        main = ModuleType("__main__")
+        vars(main).update({"__builtins__": builtins, "__annotations__": {}})
+        sys.modules["__main__"] = main
+        sys.argv[:] = self.program.argv
+        if not sys.flags.safe_path:
+            sys.path[0] = self.program.path0
+        return main
+
+    def _start(self) -> None:
+        if os.getpid() != self.pid:
+            return
+        try:
+            from gradscope.capture.tracer import Tracer
+
+            tracer = Tracer(
+                self.options,
+                target=self.program.target,
+                argv=self.program.argv[1:],
+                user_roots=self.program.roots,
+            )
+            tracer.start()
+        except Exception as error:
+            self.notes.append(f"gradscope could not attach to torch: {error!r}.")
+        else:
+            self.tracer = tracer
+
+    def _end(self, error: BaseException | None, *, started: bool) -> int:
+        exit_code = _show(error)
+        _flush()
+        if os.getpid() != self.pid:
+            return exit_code
+        if not started and isinstance(error, SyntaxError):
+            _say_unreadable(self.program.target, error)
+            return exit_code
+        try:
+            _join_threads()
+            self._tell(error)
+        except KeyboardInterrupt:
+            self._tell(error)
+            return INTERRUPTED
+        return exit_code
+
+    def _tell(self, error: BaseException | None) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        if isinstance(error, SystemExit):
+            if error.code:
+                self.notes.append(f"The program ended itself with exit code {_exit_code(error)}.")
+            error = None
+        self.finish(self._trace(error))
+
+    def _trace(self, error: BaseException | None) -> Trace:
+        if self.tracer is not None:
+            trace = self.tracer.stop(error)
+            return replace(trace, notes=(*trace.notes, *self.notes))
+        if "torch" not in sys.modules:
+            self.notes.append(NO_TORCH)
+        return Trace(
+            target=self.program.target,
+            argv=self.program.argv[1:],
+            environment={
+                "python": platform.python_version(),
+                "gradscope": gradscope.__version__,
+                "platform": platform.platform(),
+            },
+            script_error=describe(error) if error is not None else None,
+            notes=tuple(self.notes),
+        )
+
+    def _before_sigterm(self) -> None:
+        _flush()
+        self.notes.append("The program was ended by SIGTERM.")
+        self._tell(None)
+
+
+def _show(error: BaseException | None) -> int:
+    """Tell the user what ended the program, as Python does; gives the exit code."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is not None and not isinstance(error.code, int):
+            _flush()
+            print(error.code, file=sys.stderr)
+        return _exit_code(error)
+    clean_traceback(error)
+    _flush()
+    print_exception(error)
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return int(error.code) if isinstance(error.code, int) else 1
+
+
+def _say_unreadable(target: str, error: SyntaxError) -> None:
+    where = f" (line {error.lineno})" if error.lineno else ""
+    print(
+        f"gradscope: {target} is not valid Python{where}, so nothing ran and nothing was recorded.",
+        file=sys.stderr,
+    )
+
+
+def _join_threads() -> None:
+    """Wait for the program's threads as the interpreter does before it exits.
+
+    NOTE: joining ``threading.enumerate()`` would hang on the idle workers of an executor, which
+    only the interpreter's own shutdown wakes; it may be called twice.
+    """
+    shutdown = getattr(threading, "_shutdown", None)
+    if shutdown is not None and threading.current_thread() is threading.main_thread():
+        shutdown()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue

@@ -1,0 +1,2 @@
+import torch
+W, b=torch.random(1), torch.random(1)
