@@ -12,7 +12,7 @@ from gradscope.model.stats import TensorStats
 
 SCRIPT = "/home/user/train.py"
 Gradient = float | TensorStats | None
-UNMEASURED = math.inf  # as a gradient: leave it out, where None says that nothing arrived
+UNMEASURED = -math.inf  # as a gradient: leave it out, where None says that nothing arrived
 
 
 def stats(
@@ -163,7 +163,7 @@ class GraphBuilder:
             if draft.value is not None:
                 values[node_id, 0] = draft.value
             for nr, gradient in enumerate(draft.gradients):
-                if gradient is not UNMEASURED and backward_ran:
+                if gradient != UNMEASURED and backward_ran:
                     gradients[node_id, nr] = _gradient(gradient, draft.node.shape or ())
         structure = Structure(tuple(nodes), tuple(edges), tuple(self.ids[r] for r in starts))
         return Graph(structure, values, gradients, backward_ran=backward_ran)

@@ -83,7 +83,8 @@ def module_tree(structure: Structure, ops: Iterable[int]) -> Block:
 def _shared(stack: list[tuple[Frame, Block]], frames: Sequence[Frame]) -> int:
     """How many of the open module calls the next op is in as well."""
     for level, ((known, block), frame) in enumerate(zip(stack, frames, strict=False)):
-        if known.path != frame.path or (known.call and frame.call and known.call != frame.call):
+        same = known[:2] == frame[:2]
+        if not same or (known.call and frame.call and known.call != frame.call):
             return level
         if frame.call:
             stack[level] = (frame, block)

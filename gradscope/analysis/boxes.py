@@ -79,10 +79,11 @@ def _boxes(plan: Plan) -> list[_Box]:
     boxes = []
     for item, leaves in zip(placement.items, placement.inside, strict=True):
         own = ops_of(item)
-        ops = own + [p for node in (*own, *leaves) for p in joined[node]]
+        ops = own + [p for node in (*own, *leaves) for p in joined.get(node, ())]
         boxes.append(_Box(item, leaves, sorted(ops, key=rank.__getitem__) + leaves))
     for leaves in placement.bundles:
-        boxes.append(_Box(None, leaves, [p for leaf in leaves for p in joined[leaf]] + leaves))
+        thin = [p for leaf in leaves for p in joined.get(leaf, ())]
+        boxes.append(_Box(None, leaves, thin + leaves))
     return boxes
 
 

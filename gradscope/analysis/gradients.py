@@ -147,7 +147,8 @@ def summarise(
     turns: tuple[float | None, ...],
 ) -> GradientSummary:
     """The gradients of a box; ``members`` nearest to the loss first."""
-    found = [(node, rms) for node in members if (rms := graph.gradient_rms(node)) is not None]
+    sizes = [(node, graph.gradient_rms(node)) for node in members]
+    found = [(node, rms) for node, rms in sizes if rms is not None]
     telling = [rms for _, rms in found if math.isfinite(rms) and rms > 0]
     return GradientSummary(
         entering=entering,
@@ -157,7 +158,7 @@ def summarise(
         turns=turns,
         nonfinite=tuple(node for node, rms in found if not math.isfinite(rms)),
         zero=tuple(node for node, rms in found if rms == 0),
-        absent=tuple(node for node in members if _is_absent(graph, node)),
+        absent=tuple(node for node, rms in sizes if rms is None and _is_absent(graph, node)),
         measured=len(found),
     )
 

@@ -48,6 +48,7 @@ class Canvas:
         options: How to draw it.
         scale: Colours of gradients.
         flags: Node id to findings about it.
+        elsewhere: Findings that no node shows: about a line, or about another step.
         parameters: The trace's parameters, for the names of leaves.
         call_sites: Lines that only call a model and tell nothing about single ops.
         inner: Ops whose result only another op of the same call uses, such as the log-softmax
@@ -59,6 +60,7 @@ class Canvas:
     options: PictureOptions
     scale: Scale
     flags: Mapping[int, tuple[Finding, ...]]
+    elsewhere: tuple[Finding, ...]
     parameters: Sequence[Parameter]
     call_sites: frozenset[Place]
     inner: frozenset[int]
@@ -110,12 +112,15 @@ def canvas_for(
     values = [v for g in telling for v in (g.entering, g.leaving, *g.turns)]
     if not any(values):
         values = [box.gradient.entering for box in folded.nodes]
+    flags = flagged_nodes(graph, findings, parameters, options.step)
+    shown = {id(finding) for about in flags.values() for finding in about}
     return Canvas(
         graph=graph,
         folded=folded,
         options=options,
         scale=scale_for(values),
-        flags=flagged_nodes(graph, findings, parameters, options.step),
+        flags=flags,
+        elsewhere=tuple(finding for finding in findings if id(finding) not in shown),
         parameters=parameters,
         call_sites=call_sites(graph.structure),
         inner=_inner_ops(graph.structure),

@@ -27,7 +27,7 @@ ZERO = "#000000"
 UNMEASURED = "#eceff1"
 ABSENT = "#ffffff"
 FLAG = {"error": "#c62828", "warning": "#e65100", "info": "#1565c0"}
-DARK_TEXT = "#111111"
+DARK_TEXT = "#000000"
 LIGHT_TEXT = "#ffffff"
 
 MIN_DECADES = 4

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradscope.analysis.folded import FoldedNode
+from gradscope.model.finding import Finding
 from gradscope.render.canvas import Canvas
-from gradscope.render.colors import NONFINITE, UNMEASURED, ZERO, text_on
+from gradscope.render.colors import FLAG, NONFINITE, UNMEASURED, ZERO, text_on
 from gradscope.render.quoting import markup
 from gradscope.render.units import format_integer, format_number
 
 _TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3">'
 _WRAP = 84
+_BANNERS = 3
 _FLOW = {"TB": "down", "BT": "up", "LR": "right", "RL": "left"}
 _KINDS = {
     "parameter": "sharp corners: parameter",
@@ -30,19 +32,32 @@ def heading(canvas: Canvas) -> str:
     if not canvas.graph.backward_ran:
         lines.append("<B>no backward ran: this graph has values, but no gradients</B>")
     rows = [_row(line) for line in lines]
+    rows += map(_banner, canvas.elsewhere[:_BANNERS])
+    if len(canvas.elsewhere) > _BANNERS:
+        rows.append(_row(f"and {len(canvas.elsewhere) - _BANNERS} more findings"))
     if options.legend:
         rows += [f'<TR><TD ALIGN="LEFT">{part}</TD></TR>' for part in _legend(canvas)]
     return f"<{_TABLE}{''.join(rows)}</TABLE>>"
 
 
+def _banner(finding: Finding) -> str:
+    """A finding that has no node in the picture."""
+    where = finding.where
+    told = [finding.code, finding.name]
+    told += [f"at {where.source.location}"] if where.source else []
+    told += [f"of {where.parameter}"] if where.parameter else []
+    color = FLAG[finding.severity]
+    text = f'<FONT COLOR="{text_on(color)}"><B>{markup(" ".join(told), 90)}</B></FONT>'
+    return f'<TR><TD ALIGN="LEFT" BGCOLOR="{color}">{text}</TD></TR>'
+
+
 def _size(canvas: Canvas) -> str:
     folded = canvas.folded
-    if not folded.is_folded:
-        return f"{format_integer(folded.total)} nodes"
-    boxes = format_integer(len(folded.nodes))
+    text = f"{format_integer(folded.total)} nodes"
+    if folded.is_folded:
+        text += f" folded into {format_integer(len(folded.nodes))} boxes"
     truncated = canvas.graph.structure.truncated
-    more = f", {format_integer(truncated)} more were not recorded" if truncated else ""
-    return f"{format_integer(folded.total)} nodes folded into {boxes} boxes{more}"
+    return text + (f"; {format_integer(truncated)} more were not recorded" if truncated else "")
 
 
 def _legend(canvas: Canvas) -> list[str]:
@@ -82,9 +97,11 @@ def _shapes(canvas: Canvas) -> list[str]:
     """What shapes and lines mean, as far as the picture has them."""
     boxes = canvas.folded.nodes
     kinds = {box.kind for box in boxes}
-    told = [f"Arrows: the way of the gradient, {_FLOW[canvas.options.rankdir]} from the loss"]
+    way = f"{_FLOW[canvas.options.rankdir]} from the loss"
     if canvas.graph.backward_ran:
-        told[0] += " (thicker: larger)"
+        told = [f"Arrows: the way of the gradient, {way} (thicker: larger)"]
+    else:
+        told = [f"Arrows: the way a gradient would take, {way}"]
     told += [text for kind, text in _KINDS.items() if kind in kinds]
     if canvas.flags:
         told.append("thick red, orange or blue outline: a finding (error, warning, info)")

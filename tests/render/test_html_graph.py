@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gradscope.errors import ImageError
+from gradscope.model.finding import Report
+from gradscope.model.trace import Trace
+from gradscope.render.html_data import ranges
+from gradscope.render.html_edge import html_page
+from gradscope.render.html_graph import (
+    Picture,
+    box_line,
+    draw_pictures,
+    level_canvas,
+    level_views,
+    levels,
+)
+from gradscope.render.image import Format
+from gradscope.render.options import RenderOptions
+from gradscope.render.summary import chosen_graph
+from tests.builders import gpt2_like_graph, unrolled_rnn_graph
+from tests.render import reports
+
+
+def report_of_gpt2() -> Report:
+    graph = gpt2_like_graph()
+    return Report(
+        Trace(
+            steps=(reports.training_step(0, 1.0, graph),),
+            parameters=reports.leaves_of(graph),
+        )
+    )
+
+
+def blank(dot: str, fmt: Format) -> bytes:
+    return b'<svg viewBox="0 0 10 10" xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+def test_levels_go_from_coarse_to_fine() -> None:
+    pictures, problems = draw_pictures(report_of_gpt2(), draw=blank)
+    assert problems == []
+    assert [picture.name for picture in pictures] == ["modules", "blocks", "ops"]
+    sizes = [len(picture.folded.nodes) for picture in pictures]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < 30
+    assert sizes[-1] <= 400
+
+
+def test_a_small_graph_has_one_level() -> None:
+    pictures, _ = draw_pictures(reports.scalar_report(), draw=blank)
+    assert [picture.name for picture in pictures] == ["ops"]
+
+
+def test_levels_with_the_same_boxes_are_drawn_once() -> None:
+    pictures, _ = draw_pictures(reports.crash_report(), draw=blank)
+    assert [len(picture.folded.nodes) for picture in pictures] == [5]
+
+
+def test_a_graph_that_only_shows_folded_is_not_called_ops() -> None:
+    graph = unrolled_rnn_graph(300)
+    report = Report(Trace(steps=(reports.training_step(0, 1.0, graph),)))
+    pictures, _ = draw_pictures(report, draw=blank)
+    assert "ops" not in [picture.name for picture in pictures]
+
+
+def test_no_level_is_a_tangle() -> None:
+    graph = unrolled_rnn_graph(60)
+    report = Report(Trace(steps=(reports.training_step(0, 1.0, graph),)))
+    pictures, _ = draw_pictures(report, draw=blank)
+    assert all(len(p.folded.edges) <= 3 * len(p.folded.nodes) for p in pictures[1:])
+
+
+def test_levels_name_three_sizes() -> None:
+    names = [name for name, _, _ in levels(gpt2_like_graph())]
+    most = [nodes for _, nodes, _ in levels(gpt2_like_graph())]
+    assert names == ["modules", "blocks", "ops"]
+    assert most == sorted(most)
+
+
+def test_a_level_that_fails_costs_only_itself() -> None:
+    def draw(dot: str, fmt: Format) -> bytes:
+        if dot.count(" -> ") > 200:
+            raise ImageError("too large.")
+        return blank(dot, fmt)
+
+    pictures, problems = draw_pictures(report_of_gpt2(), draw=draw)
+    assert [picture.name for picture in pictures] == ["modules", "blocks"]
+    assert problems == ["The graph's level ops is missing: too large."]
+
+
+def test_no_graph_no_picture() -> None:
+    assert draw_pictures(reports.empty_report()) == ([], [])
+
+
+def test_the_finest_readable_level_is_shown_first() -> None:
+    report = report_of_gpt2()
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    pictures, _ = draw_pictures(report, draw=blank)
+    views = level_views(report, chosen, pictures)
+    assert [view.shown for view in views].count(True) == 1
+    shown = next(view for view in views if view.shown)
+    finer = pictures[views.index(shown) + 1 :]
+    assert all(len(picture.folded.nodes) > 90 for picture in finer)
+
+
+def test_every_box_is_told_in_words() -> None:
+    report = reports.scalar_report()
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    pictures, _ = draw_pictures(report, draw=blank)
+    canvas = level_canvas(report, chosen, pictures[0].folded)
+    told = [box_line(canvas, box) for box in pictures[0].folded.nodes]
+    assert "x: gradient 2" in told
+    assert "W: gradient 1" in told
+
+
+def test_swatches_follow_the_colours_of_the_picture() -> None:
+    report = reports.accumulated_report()
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    pictures, _ = draw_pictures(report)
+    for view in level_views(report, chosen, pictures):
+        drawn = next(p.svg for p in pictures if p.name == view.name)
+        assert view.swatches[0][2] == "1"
+        assert view.swatches[0][0] in drawn
+        assert f'id="{view.name}-n0"' in view.svg
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [([], []), ([4], [4, 4]), ([3, 1, 2, 7], [1, 3, 7, 7]), ([5, 5, 6], [5, 6])],
+)
+def test_ranges(numbers: list[int], expected: list[int]) -> None:
+    assert ranges(numbers) == expected
+
+
+def test_a_picture_holds_every_node_of_its_graph() -> None:
+    report = report_of_gpt2()
+    graph = report.trace.graphs[0][1]
+    pictures, _ = draw_pictures(report, draw=blank)
+
+    def members(picture: Picture) -> set[int]:
+        return {member for box in picture.folded.nodes for member in box.members}
+
+    assert all(members(p) == set(range(len(graph.structure.nodes))) for p in pictures)
+
+
+def test_gpt2_with_200_steps_is_quick_and_small() -> None:
+    graph = gpt2_like_graph()
+    report = Report(
+        Trace(
+            steps=tuple(
+                reports.training_step(i, 1.0, graph if i == 0 else None) for i in range(200)
+            ),
+            parameters=reports.leaves_of(graph, steps=200),
+        )
+    )
+    start = time.perf_counter()
+    html = html_page(report, RenderOptions())
+    assert time.perf_counter() - start < 6
+    assert len(html.encode()) < 5_000_000
+    assert html.count('<figure class="graph"') == 3
