@@ -6,10 +6,15 @@ draws the graph of one result. Importing this package loads neither torch nor Gr
 
 from __future__ import annotations
 
+from importlib import import_module
 from os import PathLike
 from typing import Any
 
 from gradscope.session import Session
+
+# The function below shares its name with a subpackage. Python sets the attribute when the
+# subpackage is first imported, so that has to happen before the function is defined.
+import_module("gradscope.render")
 
 __version__ = "0.1.0"
 __all__ = ["Session", "__version__", "render", "trace"]
@@ -58,7 +63,7 @@ def render(
     Args:
         result: A tensor that requires grad, or a list, tuple or mapping of such.
         path: Where to write; ``.svg``, ``.png``, ``.pdf`` or ``.dot`` chooses the format, and
-            so do ``.md``, ``.txt`` and ``.json``.
+            so do ``.html``, ``.md``, ``.txt`` and ``.json``.
         max_nodes: Boxes of the picture, about; larger graphs are folded to fit.
         depth: Fold modules below this depth.
 

@@ -111,8 +111,8 @@ def cli() -> None:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Write there; the suffix chooses the format: .svg .png .pdf .dot .md .txt .json. "
-    "Repeatable. Default: NAME.gradscope.md and NAME.gradscope.svg in the current folder.",
+    help="Write there; the suffix chooses the format: .html .svg .png .pdf .dot .md .txt .json. "
+    "Repeatable. Default: NAME.gradscope.html and NAME.gradscope.svg in the current folder.",
 )
 @click.option(
     "--format",

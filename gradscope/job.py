@@ -30,7 +30,7 @@ from gradscope.render.image import fonts_available
 from gradscope.render.options import RenderOptions
 
 USAGE = 2
-_DEFAULT_SUFFIXES = (".gradscope.md", ".gradscope.svg")
+_DEFAULT_SUFFIXES = (".gradscope.html", ".gradscope.svg")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+from gradscope.analysis.flags import flagged_nodes
 from gradscope.analysis.fold import fold
 from gradscope.errors import GradscopeError, ImageError, UsageError
 from gradscope.model.finding import Finding, Report
 from gradscope.model.trace import Trace
 from gradscope.render.dot import PictureOptions, to_dot
+from gradscope.render.html_edge import html_page
 from gradscope.render.image import Format, render_image
 from gradscope.render.json import render_json
 from gradscope.render.markdown import render_markdown
@@ -26,6 +28,7 @@ from gradscope.render.text import render_text
 from gradscope.render.units import format_number
 
 SUFFIXES = {
+    ".html": "html",
     ".svg": "svg",
     ".png": "png",
     ".pdf": "pdf",
@@ -37,6 +40,7 @@ SUFFIXES = {
 PICTURES = ("svg", "png", "pdf", "dot")
 FORMATS = tuple(SUFFIXES.values())
 _TEXTS: dict[str, Callable[[Report, RenderOptions], str]] = {
+    "html": html_page,
     "markdown": render_markdown,
     "text": render_text,
     "json": render_json,
@@ -121,8 +125,7 @@ def draw(report: Report, options: OutputOptions) -> str:
         raise NoGraphError("no graph was recorded, so there is nothing to draw")
     trace = report.trace
     findings = _with_consequences(report.findings)
-    here = [f for f in findings if f.where.step is not None and f.where.step == chosen.step]
-    keep = frozenset(node for finding in here for node in finding.where.nodes)
+    keep = frozenset(flagged_nodes(chosen.graph, findings, trace.parameters, chosen.step))
     folded = fold(chosen.graph, max_nodes=options.max_nodes, depth=options.depth, keep=keep)
     picture = PictureOptions(
         title=target_name(trace), subtitle=_subtitle(trace, chosen.step), step=chosen.step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
 from functools import cached_property
 from os import PathLike
 from types import TracebackType
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gradscope.capture.tracer import Tracer
     from gradscope.model.finding import Finding, Report
     from gradscope.model.trace import Trace
+
+
+_PRINTED = ("text", "markdown", "html", "json", "dot")
 
 
 class Session(ContextDecorator):
@@ -51,11 +54,12 @@ class Session(ContextDecorator):
         tracer, self._tracer = self._tracer, None
         if tracer is None:
             return
-        self._trace = tracer.stop(error)
         if error is not None:
-            from gradscope.capture.ending import strip_own_frames
+            from gradscope.crash import clean_traceback
 
-            error.__traceback__ = strip_own_frames(error.__traceback__)
+            with suppress(Exception):
+                clean_traceback(error)
+        self._trace = tracer.stop(error)
 
     @property
     def trace(self) -> Trace:
@@ -77,15 +81,15 @@ class Session(ContextDecorator):
         """The report as a string.
 
         Args:
-            format: ``text``, ``markdown``, ``json`` or ``dot``.
+            format: ``text``, ``markdown``, ``html``, ``json`` or ``dot``.
 
         Raises:
             UsageError: Another format, or the block has not ended yet.
         """
         from gradscope.output import OutputOptions, render
 
-        if format not in ("text", "markdown", "json", "dot"):
-            raise UsageError(f"format {format!r} is not one of text, markdown, json, dot.")
+        if format not in _PRINTED:
+            raise UsageError(f"format {format!r} is not one of {', '.join(_PRINTED)}.")
         return render(self._report, format, OutputOptions()).decode()
 
     def render(
@@ -94,7 +98,7 @@ class Session(ContextDecorator):
         """Writes the picture or report that the suffix of ``path`` stands for.
 
         Args:
-            path: ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.md``, ``.txt`` or ``.json``.
+            path: ``.html``, ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.md``, ``.txt`` or ``.json``.
             max_nodes: Boxes of the picture, about.
             depth: Fold modules below this depth.
 

@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "render": {
         *MODEL,
         *("gradscope.analysis", "gradscope.render", "networkx", "rich", "graphviz", "pygraphviz"),
+        *("jinja2", "markupsafe"),
     },
     "capture": {*MODEL, "gradscope", "gradscope.capture", "torch"},
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -85,12 +84,9 @@ def draw_pictures(
         return [], []
     wanted = _distinct(report, chosen)
     pictures, problems = [], []
-    # Each layout runs in a process of its own; the threads only wait for them.
-    with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
-        layouts = [pool.submit(draw, _dot(canvas), "svg") for _, canvas in wanted]
-    for (name, canvas), layout in zip(wanted, layouts, strict=True):
+    for name, canvas in wanted:  # one by one: the report may be written at exit, without threads
         try:
-            pictures.append(Picture(name, canvas.folded, layout.result().decode()))
+            pictures.append(Picture(name, canvas.folded, draw(_dot(canvas), "svg").decode()))
         except ImageError as error:
             problems.append(f"The graph's level {name} is missing: {error}")
     return pictures, problems

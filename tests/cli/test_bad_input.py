@@ -50,7 +50,7 @@ def test_a_missing_module(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
-        ("out.html", "the suffix '.html' of 'out.html' stands for no format"),
+        ("out.gif", "the suffix '.gif' of 'out.gif' stands for no format"),
         ("out", "'out', no suffix, stands for no format"),
         ("code.svg", "is a folder, not a file to write."),
         ("missing/out.svg", "there is no folder"),
@@ -186,7 +186,7 @@ def test_a_script_without_backward_is_told_so(tmp_path: Path) -> None:
     ran = gradscope(tmp_path, "render", "train.py")
     assert ran.code == 0
     assert sum("ran no backward" in line for line in ran.err.splitlines()) == 1
-    assert ran.files == {"train.py", "train.gradscope.md", "train.gradscope.svg"}
+    assert ran.files == {"train.py", "train.gradscope.html", "train.gradscope.svg"}
 
 
 def test_a_script_without_torch_is_told_so(tmp_path: Path) -> None:

@@ -33,19 +33,19 @@ def train(tmp_path: Path) -> Path:
 def test_by_default_it_reports_and_writes_two_files_here(train: Path) -> None:
     ran = gradscope(train, "render", "train.py", "--lr", "1")
     assert (ran.code, ran.out) == (0, b"printed ['--lr', '1']\n")
-    assert ran.files == {"train.py", "train.gradscope.md", "train.gradscope.svg"}
+    assert ran.files == {"train.py", "train.gradscope.html", "train.gradscope.svg"}
     assert "No problem found" in ran.err
     last = ran.err.splitlines()[-1]
-    assert last == "gradscope: wrote train.gradscope.svg and train.gradscope.md."
-    assert "](train.gradscope.svg)" in (train / "train.gradscope.md").read_text("utf-8")
+    assert last == "gradscope: wrote train.gradscope.html and train.gradscope.svg."
+    assert "<!doctype html>" in (train / "train.gradscope.html").read_text("utf-8").lower()
     assert (train / "train.gradscope.svg").read_bytes().lstrip().startswith(b"<")
 
 
 def test_files_of_an_earlier_run_are_replaced_and_that_is_said(train: Path) -> None:
-    (train / "train.gradscope.md").write_text("old")
+    (train / "train.gradscope.html").write_text("old")
     ran = gradscope(train, "render", "train.py")
-    assert "train.gradscope.md (replaced)" in ran.err
-    assert (train / "train.gradscope.md").read_text("utf-8") != "old"
+    assert "train.gradscope.html (replaced)" in ran.err
+    assert (train / "train.gradscope.html").read_text("utf-8") != "old"
 
 
 def test_every_format_at_once(train: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_format_and_a_file(train: Path) -> None:
 def test_quiet_says_nothing(train: Path) -> None:
     ran = gradscope(train, "render", "-q", "train.py")
     assert (ran.code, ran.out, ran.err) == (0, b"printed []\n", "")
-    assert ran.files == {"train.py", "train.gradscope.md", "train.gradscope.svg"}
+    assert ran.files == {"train.py", "train.gradscope.html", "train.gradscope.svg"}
 
 
 def test_a_module_is_named_by_its_dotted_name(train: Path) -> None:
@@ -91,13 +91,13 @@ def test_a_module_is_named_by_its_dotted_name(train: Path) -> None:
     (train / "train.py").rename(train / "pack" / "fit.py")
     ran = gradscope(train, "render", "-m", "pack.fit", "--lr", "1")
     assert (ran.code, ran.out) == (0, b"printed ['--lr', '1']\n")
-    assert ran.files == {"pack.fit.gradscope.md", "pack.fit.gradscope.svg"}
+    assert ran.files == {"pack.fit.gradscope.html", "pack.fit.gradscope.svg"}
 
 
 def test_outputs_go_where_the_command_was_given(train: Path) -> None:
     (train / "train.py").write_text("import os\nos.mkdir('x')\nos.chdir('x')\n" + TRAIN)
     ran = gradscope(train, "render", "train.py")
-    assert ran.files == {"train.py", "train.gradscope.md", "train.gradscope.svg"}
+    assert ran.files == {"train.py", "train.gradscope.html", "train.gradscope.svg"}
     assert list((train / "x").iterdir()) == []
 
 

@@ -22,7 +22,6 @@ from gradscope.render.html_graph import level_canvas
 from gradscope.render.inline_svg import inline_svg
 from gradscope.render.listing import Listing, read_listings
 from gradscope.render.plot_data import depth_profile, heat_map, loss_series, norm_series
-from gradscope.render.plots import draw_plot, plot_specs
 from gradscope.render.png import png_data_uri
 from gradscope.render.rows import parameter_rows
 from gradscope.render.summary import chosen_graph
@@ -215,22 +214,3 @@ def test_svg_keeps_pictures_and_drops_everything_else() -> None:
 def test_what_is_no_svg_is_refused() -> None:
     with pytest.raises(ValueError, match="no SVG"):
         inline_svg("<svg><g></svg>", "ops", "graph")
-
-
-def test_static_plots_are_drawn_from_the_same_numbers() -> None:
-    report = reports.regression_report(20)
-    specs = plot_specs(report)
-    assert list(specs) == ["depth", "steps", "heat", "ratio"]
-    name = specs["steps"]["vconcat"][0]["data"]["name"]
-    losses = specs["steps"]["datasets"][name]
-    assert [row["y"] for row in losses] == [step.loss for step in report.trace.steps]
-    svg = draw_plot(specs["steps"]).decode()
-    assert svg.startswith("<svg")
-    assert "norm of all gradients" in svg
-    assert draw_plot(specs["depth"], "png").startswith(b"\x89PNG")
-
-
-def test_static_plots_bear_hostile_names_and_empty_runs() -> None:
-    assert plot_specs(reports.empty_report()) == {}
-    for spec in plot_specs(reports.hostile_report()).values():
-        assert b"<script" not in draw_plot(spec)
