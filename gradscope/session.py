@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from gradscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from networkx import MultiDiGraph
+
     from gradscope.capture.options import CaptureOptions
     from gradscope.capture.tracer import Tracer
     from gradscope.model.finding import Finding, Report
@@ -109,6 +111,22 @@ class Session(ContextDecorator):
         from gradscope.output import OutputOptions, save
 
         save(self._report, path, OutputOptions(depth=depth, max_nodes=max_nodes))
+
+    def networkx(self, step: int = -1) -> MultiDiGraph:
+        """The graph of one kept step for networkx; see ``gradscope.analysis.export``.
+
+        Args:
+            step: Position among the steps whose whole graph was kept; the last one by default.
+
+        Raises:
+            UsageError: No graph was kept at that position, or the block has not ended yet.
+        """
+        from gradscope.analysis.export import to_networkx
+
+        graphs = [graph for _, graph in self.trace.graphs] or list(self.trace.forward_graphs)
+        if not -len(graphs) <= step < len(graphs):
+            raise UsageError(f"there is no graph {step}: {len(graphs)} graphs were kept.")
+        return to_networkx(graphs[step])
 
     @cached_property
     def _report(self) -> Report:
