@@ -15,6 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
@@ -26,6 +27,7 @@ DECADES = 3.0  # RULES: log10(g_loss_side / g_input_side)
 CORRELATION = 0.7  # RULES: Spearman(depth, log g)
 SITES = 4  # RULES: at least so many
 SUSTAINED = 2.5  # decades that must remain without the largest step
+UNTRAINED = 6.0  # the same where nothing is trained: y = 2 * y ten times over is a lesson
 TYPICAL = 2.0  # decades that must remain when every gain is the median of its kind
 REPEATED = 3  # fewer gains than this are not a kind
 
@@ -88,13 +90,18 @@ class Trend:
             kinds.setdefault(op, []).append(change)
         return sum(len(all_) * median(all_) for all_ in kinds.values() if len(all_) >= REPEATED)
 
+    @cached_property
+    def trains(self) -> bool:
+        """Whether the graph has parameters; without, a formula is differentiated, not learned."""
+        return any(node.kind == "parameter" for node in self.graph.structure.nodes)
+
     def sustained(self, direction: int) -> bool:
         """Whether the gradient steadily grows (+1) or shrinks (-1) by more than the bars."""
         if len(self.sites) < SITES or direction * self.decades <= DECADES:
             return False
         largest = max(direction * change for change in self.changes)
         return (
-            direction * self.decades - largest > SUSTAINED
+            direction * self.decades - largest > (SUSTAINED if self.trains else UNTRAINED)
             and direction * self.typical > TYPICAL
             and direction * self.correlation > CORRELATION
         )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
 GROWTH = 10.0  # RULES: times the trailing median
 ROBUST_Z = 6.0  # RULES
 HISTORY = 10  # RULES: after so many backwards
 LASTING = 0.8  # share of the later backwards that must stay as large; a spike does not
-EARLY_GROWTH = 1e4  # in fewer backwards than HISTORY, if every one is larger than the last
+EARLY_GROWTH = 1e4  # in fewer backwards than HISTORY, if they only rise up to the end
 EARLY = 4  # backwards; two are enough before an overflow
 
 
@@ -45,6 +44,11 @@ class Growth:
     loss_after: float
     overflowed: bool
 
+    @property
+    def factor(self) -> float:
+        """How many times larger the norm became."""
+        return self.peak / self.before if self.before > 0 else math.inf
+
 
 def find_growth(rows: Sequence[Row]) -> Growth | None:
     """The place from which on gradients are out of proportion for good, with a rising loss.
@@ -66,7 +70,8 @@ def find_growth(rows: Sequence[Row]) -> Growth | None:
             and _loss_rises(rows, position, end)
         ):
             return _growth(rows, _foot(rows, position), end)
-    return _growth(rows, 1, end) if _diverges_at_once(rows, end) else None
+    start = _last_climb(rows, end)
+    return _growth(rows, start + 1, end) if _diverges_at_once(rows, start, end) else None
 
 
 def _finite(row: Row) -> bool:
@@ -106,15 +111,24 @@ def _foot(rows: Sequence[Row], position: int) -> int:
     return position
 
 
-def _diverges_at_once(rows: Sequence[Row], end: int) -> bool:
-    """A run that diverges from the first backward on and may end before there is a history."""
-    overflowed = end < len(rows)
-    if (
-        end < (2 if overflowed else EARLY)
-        or not 0 < rows[0].norm * EARLY_GROWTH < rows[end - 1].norm
+def _last_climb(rows: Sequence[Row], end: int) -> int:
+    """Position from which on norm and loss only rise, up to the end of what is finite."""
+    position = max(end - 1, 0)
+    while (
+        position
+        and rows[position - 1].norm < rows[position].norm
+        and rows[position - 1].loss < rows[position].loss
     ):
+        position -= 1
+    return position
+
+
+def _diverges_at_once(rows: Sequence[Row], start: int, end: int) -> bool:
+    """Whether that climb is a divergence that needs no history to be told."""
+    if end - start < (2 if end < len(rows) else EARLY):
         return False
-    return all(b.norm > a.norm and b.loss > a.loss for a, b in pairwise(rows[:end]))
+    highest_before = max(row.norm for row in rows[: start + 1])
+    return 0 < highest_before * EARLY_GROWTH < rows[end - 1].norm
 
 
 def _growth(rows: Sequence[Row], first: int, end: int) -> Growth:

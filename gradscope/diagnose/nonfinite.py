@@ -30,6 +30,13 @@ class Origin:
     after: TensorStats
     forward: bool
 
+    @property
+    def is_nan(self) -> bool:
+        """Whether NaN came out; else only Inf."""
+        after = self.after
+        unnumbered = after.nan_count is None and after.l2_norm is not None
+        return bool(after.nan_count) or (unnumbered and math.isnan(after.l2_norm or 0.0))
+
 
 def backward_origin(graph: Graph) -> Origin | None:
     """The first node in backward order that gets a finite gradient and passes on another."""

@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from random import Random
 
 from gradscope.analysis.flow import Flow, flow
 from gradscope.analysis.paths import deepest_node
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import Parameter, Step, Trace
 
-GRAPHS_PER_STORY = 12
-"""Enough to tell a habit from an accident; a graph of 50,000 nodes takes about half a second."""
+GRAPHS_PER_STORY = 12  # enough to tell a habit from an accident
+NODES_PER_STORY = 300_000  # a graph of 50,000 nodes takes about half a second
+PLAYERS = 3  # so many losses may share one line of code
 
 
 @dataclass(frozen=True)
 class Story:
-    """Backwards of one kind: started by the same line on results of the same name.
+    """Backwards of one kind: started by the same line, for the same parameters.
 
     A GAN has two stories, and their gradients must not be compared with each other.
     """
 
     source: Source | None
-    roots: tuple[str, ...]
-    kind: str
     steps: tuple[Step, ...]
 
     @property
     def judged(self) -> tuple[tuple[Step, Graph], ...]:
         """Steps whose whole graph was kept: first, last, and so many evenly between them."""
         kept = [(s, s.graph) for s in self.steps if s.graph is not None and s.graph.backward_ran]
-        if len(kept) <= GRAPHS_PER_STORY:
+        largest = max((len(graph.structure.nodes) for _, graph in kept), default=0)
+        most = max(3, min(GRAPHS_PER_STORY, NODES_PER_STORY // max(1, largest)))
+        if len(kept) <= most:
             return tuple(kept)
         last = len(kept) - 1
-        return tuple(kept[i * last // (GRAPHS_PER_STORY - 1)] for i in range(GRAPHS_PER_STORY))
+        return tuple(kept[i * last // (most - 1)] for i in range(most))
+
+
+def _by_parameters(steps: Sequence[Step], reached: Mapping[int, int]) -> list[list[Step]]:
+    """Splits the backwards of one line by the parameters they reached.
+
+    Helpers that run ``loss.backward()`` for two players are told apart so; a network that uses
+    other experts in every step stays whole.
+    """
+    groups: dict[int, list[Step]] = {}
+    for step in steps:
+        groups.setdefault(reached.get(step.index, 0), []).append(step)
+    players = list(groups.values())
+    return players if len(players) <= PLAYERS and min(map(len, players)) >= 3 else [list(steps)]
 
 
 class Run:
@@ -49,14 +64,14 @@ class Run:
     @cached_property
     def stories(self) -> tuple[Story, ...]:
         """The backwards of the run, those of one kind together."""
-        found: dict[tuple[object, ...], list[Step]] = {}
+        lines: dict[tuple[object, ...], list[Step]] = {}
         for step in self.trace.steps:
-            line = step.source and (step.source.file, step.source.line)
-            key = (line, step.roots, step.kind, step.nested_in is None)
-            found.setdefault(key, []).append(step)
+            line = (step.source.file, step.source.line) if step.source else step.roots
+            lines.setdefault((line, step.kind, step.nested_in is None), []).append(step)
         return tuple(
-            Story(steps[0].source, steps[0].roots, steps[0].kind, tuple(steps))
-            for steps in found.values()
+            Story(members[0].source, tuple(members))
+            for steps in lines.values()
+            for members in _by_parameters(steps, self._arrivals[1])
         )
 
     def main_flow(self, step: Step) -> Flow | None:
@@ -73,27 +88,42 @@ class Run:
         end = self._ends[key]
         return None if end is None else flow(graph, end)
 
-    @cached_property
-    def norms(self) -> dict[int, float]:
+    @property
+    def norms(self) -> Mapping[int, float]:
         """Step index to the norm over all gradients that arrived at parameters in it.
 
         NaN where one was not measured or not a number. Inputs count only if nothing else is there.
         """
+        return self._arrivals[0]
+
+    @cached_property
+    def _arrivals(self) -> tuple[dict[int, float], dict[int, int]]:
+        """Per step: the norm over all gradients, and a number for the set of their parameters."""
         owned = [p for p in self.trace.parameters if p.kind == "parameter"]
         squares: dict[int, float] = {}
+        reached: dict[int, int] = {}
         for parameter in owned or self.trace.parameters:
             history = parameter.gradients
+            mark = Random(parameter.index).getrandbits(64)
             for step, norm, arrived in zip(
                 history.step, history.norm, history.arrived, strict=True
             ):
                 if arrived:
                     squares[step] = squares.get(step, 0.0) + norm * norm
-        return {step: math.sqrt(square) for step, square in squares.items()}
+                    reached[step] = reached.get(step, 0) ^ mark
+        return {step: math.sqrt(square) for step, square in squares.items()}, reached
 
     @cached_property
     def nonfinite_steps(self) -> tuple[int, ...]:
         """Indices of the steps in which a gradient was NaN or Inf, ascending."""
-        found = {step for p in self.trace.parameters for step in _nonfinite(p)}
+        lost = [
+            step.index
+            for step in self.trace.steps
+            if step.loss is not None and not math.isfinite(step.loss)
+        ]
+        # A NaN gradient ruins the weights, and with them the loss of the next step.
+        doubtful_from = min(lost) - 1 if lost else math.inf
+        found = {step for p in self.trace.parameters for step in _nonfinite(p, doubtful_from)}
         found |= {step.index for step, graph in self.trace.graphs if _has_nonfinite(graph)}
         return tuple(sorted(found))
 
@@ -105,10 +135,11 @@ class Run:
         return next((s for s in steps if s.index == index), None)
 
 
-def _nonfinite(parameter: Parameter) -> Sequence[int]:
+def _nonfinite(parameter: Parameter, doubtful_from: float) -> Sequence[int]:
     """Steps in which the parameter's gradient was not finite.
 
-    A NaN norm also stands for "not measured"; what was measured has a share of zeros.
+    A NaN norm also stands for "not measured". What was measured has a share of zeros, except for
+    NaN on an accelerator: in doubt the loss decides.
     """
     history = parameter.gradients
     zeros = history.zero_fraction if len(history.zero_fraction) else [math.nan] * len(history)
@@ -117,7 +148,11 @@ def _nonfinite(parameter: Parameter) -> Sequence[int]:
         for step, norm, zero, arrived in zip(
             history.step, history.norm, zeros, history.arrived, strict=True
         )
-        if arrived and (math.isinf(norm) or (math.isnan(norm) and not math.isnan(zero)))
+        if arrived
+        and (
+            math.isinf(norm)
+            or (math.isnan(norm) and (not math.isnan(zero) or step >= doubtful_from))
+        )
     ]
 
 

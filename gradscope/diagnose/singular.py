@@ -116,7 +116,7 @@ def advice(base: str, origin: Origin, inputs: Sequence[TensorStats], masked: boo
         masked: Whether a mask lies between the loss and the op.
     """
     large = any(LARGE < (stats.abs_max or 0.0) < math.inf for stats in inputs)
-    found = _of_the_inputs(base, inputs)
+    found = _of_the_inputs(base, origin, inputs)
     if found is None and base in _AT_ZERO and not (large and base in _UNLESS_LARGE):
         found = Advice(*_AT_ZERO[base], singular=True)
     if found is not None:
@@ -124,7 +124,7 @@ def advice(base: str, origin: Origin, inputs: Sequence[TensorStats], masked: boo
     return _DATA if origin.forward and not large else _OVERFLOW
 
 
-def _of_the_inputs(base: str, inputs: Sequence[TensorStats]) -> Advice | None:
+def _of_the_inputs(base: str, origin: Origin, inputs: Sequence[TensorStats]) -> Advice | None:
     """What follows from the values that went in."""
     if base in _OVERFLOWING:
         cause = "The exponential overflows (float32: above 88)."
@@ -135,7 +135,8 @@ def _of_the_inputs(base: str, inputs: Sequence[TensorStats]) -> Advice | None:
             "loss = x.mean() if x.numel() else x.sum()",
             singular=True,
         )
-    if base in _OF_POSITIVE and any(stats.min is not None and stats.min < 0 for stats in inputs):
+    negative = any(stats.min is not None and stats.min < 0 for stats in inputs)
+    if base in _OF_POSITIVE and negative and origin.is_nan:
         return Advice(
             f"A negative number has no real {_OF_POSITIVE[base]}.",
             "x.clamp_min(1e-12)  # before the op, or take the absolute value",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.tracer import Tracer
@@ -46,12 +48,16 @@ def run(text: str, path: str) -> Trace:
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
     code = compile(text, path, "exec")
     tracer = Tracer(CaptureOptions(), target=path, user_roots=[path])
+    main, ours = ModuleType("__main__"), sys.modules["__main__"]
+    main.__file__ = path
+    sys.modules["__main__"] = main  # where its variables are looked for when it is over
     tracer.start()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exec(code, {"__name__": "__main__", "__file__": path})
+            exec(code, vars(main))
     finally:
         trace = tracer.stop()
+        sys.modules["__main__"] = ours
         linecache.cache.pop(path, None)
     return trace

@@ -7,9 +7,9 @@ import pytest
 from gradscope.diagnose.depth import spearman, trend
 from gradscope.diagnose.run import Run
 from gradscope.model.graph import Graph
-from tests.builders import GraphBuilder, mlp_graph
+from tests.builders import GraphBuilder, chain_graph, mlp_graph
 from tests.diagnose.test_gs101 import layered, recurrent
-from tests.diagnose.traces import run_of
+from tests.diagnose.traces import judge, run_of
 
 
 def measured(graph: Graph, *, through_time: bool = True) -> tuple[float, float, int]:
@@ -78,6 +78,12 @@ def test_widths_do_not_matter() -> None:
         h = b.op("Mm", *((w,) if h < 0 else (h, w)), shape=(width,), gradient=rms)
     b.op("MseLoss", h, shape=(), gradient=1.0)
     assert measured(b.graph())[0] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("doublings", "told"), [(10, 0), (40, 1)])
+def test_a_formula_without_parameters_must_grow_a_lot(doublings: int, told: int) -> None:
+    graph = chain_graph(["Mul"] * doublings + ["Sum"], lambda i: 2.0 ** (doublings - i))
+    assert len(judge(run_of(graph), "GS102")) == told
 
 
 def test_layers_with_their_own_weights_are_counted() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from gradscope.diagnose import diagnose
 from gradscope.diagnose.history import Row, find_growth
+from gradscope.model.trace import Trace
+from tests.builders import GraphBuilder, stats
 from tests.diagnose.test_gs101 import layered, recurrent
 from tests.diagnose.traces import INF, NAN, findings_of, history_trace, judge, run_of, scaled
 
@@ -126,6 +129,32 @@ def test_an_overflow_is_an_error_and_the_cause_of_the_nan() -> None:
     (top,) = report.findings
     assert (top.code, top.severity) == ("GS102", "error")
     assert [f.code for f in top.consequences] == ["GS201"]
+
+
+def overflow_at_once(largest: float) -> Trace:
+    """Two backwards: the second forward pass overflows at a square of ``largest``."""
+    b = GraphBuilder()
+    out = b.op("Mm", b.leaf("w", (4,)), shape=(4,), gradient=1.0, value=largest)
+    b.op("Pow", out, shape=(4,), gradient=1.0)
+    graph = b.graph()
+    root = graph.structure.roots[0]
+    graph = replace(
+        graph, values={**graph.values, (root, 0): replace(stats(INF, (4,)), inf_count=4)}
+    )
+    trace = history_trace([1e9, NAN], [1e6, INF])
+    return replace(trace, steps=(trace.steps[0], replace(trace.steps[1], graph=graph)))
+
+
+def test_one_update_that_throws_everything_away() -> None:
+    report = diagnose(overflow_at_once(1e21))
+    (top,) = report.findings
+    assert (top.code, top.severity, top.steps) == ("GS102", "error", (0, 1))
+    assert "norm of 1e9 in step 0 throws the weights" in top.message
+    assert [f.code for f in top.consequences] == ["GS201"]
+
+
+def test_an_overflow_of_small_values_is_none() -> None:
+    assert [f.code for f in diagnose(overflow_at_once(3.0)).findings] == ["GS201"]
 
 
 def test_a_gradient_that_was_not_measured_is_no_explosion() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -240,6 +241,25 @@ def test_a_pole_is_told_from_an_overflow(op: str, low: float, high: float, singu
     assert finding.evidence["singular"] == singular
     assert finding.cause
     assert finding.fix
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "cause"),
+    [
+        ("Sqrt", values(-2.0, 1.0), "no real square root"),
+        ("Log", values(-2.0, 1.0), "no real logarithm"),
+        ("Log", values(0.0, 1.0), "log\\(0\\)"),
+        ("Mean", TensorStats((0,), "float32", "cpu", 0, 0.0), "no element"),
+        ("Exp", values(0.0, 100.0), "overflows"),
+        ("Addmm", values(-1.0, 1.0), "data"),
+        ("Addmm", values(-1.0, 1e30), "too large"),
+    ],
+)
+def test_the_values_decide_about_the_cause(op: str, value: TensorStats, cause: str) -> None:
+    graph = chain([("Mul", value, 1.0), (op, None, 1.0)], 1.0)
+    (finding,) = judge(trace_with(with_bad_path(graph, [op])), "GS201")
+    assert finding.where.op == f"{op}Backward0"
+    assert re.search(cause, finding.cause)
 
 
 def test_finite_gradients_are_silent() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,40 @@ def test_an_update_by_hand_is_told_to_clear_the_gradient() -> None:
     (finding,) = judge(update_trace(w, b, count=25), "GS401")
     assert "the update by hand already used: clear .grad of `w`, `b` after it" in finding.message
     assert finding.fix.startswith("w.grad = None")
+
+
+@pytest.mark.parametrize(
+    ("text", "call", "owner"),
+    [
+        ("opt.step()", "opt.step()", "opt"),
+        ("self.trainer.optim.step()", "self.trainer.optim.step()", "self.trainer.optim"),
+        ("opts[i].step()", "opts[i].step()", "opts[i]"),
+        ("scaler.step(adam)", "scaler.step(adam)", "adam"),
+        ("if i % 4: opt.step(); sched.step()", "opt.step()", "opt"),
+        ("train_one()", "optimizer.step()", "optimizer"),
+    ],
+)
+def test_the_optimizer_is_called_as_the_user_calls_it(text: str, call: str, owner: str) -> None:
+    p = parameter(update=updates(*missing(4)))
+    (finding,) = judge(update_trace(p, count=4, step=line(9, text)), "GS401")
+    assert f"that `{call}` (train.py:9) already used" in finding.message
+    assert f"call {owner}.zero_grad() first" in finding.message
+
+
+def test_an_optimizer_that_updates_inside_its_step_needs_it_in_the_closure() -> None:
+    p = parameter(update=updates(*missing(12)), optimizer="LBFGS")
+    trace = update_trace(p, count=12)
+    by_hand = tuple(replace(u, by="hand", optimizer="", source=None) for u in trace.updates)
+    (finding,) = judge(replace(trace, updates=by_hand), "GS401")
+    assert "LBFGS already used: call zero_grad() in the closure first" in finding.message
+    assert finding.fix.startswith("def closure():")
+
+
+def test_rows_of_updates_that_a_cut_recording_lost_are_left_out() -> None:
+    p = parameter(update=updates(*missing(20)))
+    trace = update_trace(p, count=20)
+    (finding,) = judge(replace(trace, updates=trace.updates[:10]), "GS401")
+    assert finding.seen == 9
 
 
 def test_zero_grad_in_the_wrong_loop_is_told_apart_from_none() -> None:

@@ -12,7 +12,8 @@ from gradscope.diagnose import diagnose
 from gradscope.model.finding import Report
 from tests.diagnose.script_runs import SCRIPTS, expected, run, variant
 
-OURS = ("GS101", "GS102", "GS201", "GS401")
+STRICT = ("GS101", "GS102", "GS201", "GS401")  # not even told of healthy scripts
+LOUD = (*STRICT, "GS103", "GS104", "GS105", "GS301", "GS403", "GS406", "GS503", "GS602")
 VARIANTS = [(0, 1.0), (1, 1e-4), (2, 1e5)]
 BAD = sorted((SCRIPTS / "bad").glob("*.py"))
 GOOD = sorted((SCRIPTS / "good").glob("*.py"))
@@ -45,9 +46,8 @@ def test_the_bug_is_named_at_its_line(
     assert label is not None
     code, line = label
     report = judge_script(script, seed, scale, tmp_path)
-    assert [f.code for f in report.findings if f.code in OURS] == [code]
+    assert [f.code for f in report.findings if f.severity != "info"] == [code]
     finding = report.findings[0]
-    assert finding.severity != "info"
     assert finding.where.source is not None
     assert finding.where.source.line == line
 
@@ -58,14 +58,14 @@ def test_healthy_training_is_left_alone(
     script: Path, seed: int, scale: float, tmp_path: Path
 ) -> None:
     report = judge_script(script, seed, scale, tmp_path)
-    loud = [f.message for f in report.findings if f.code in OURS or f.severity != "info"]
+    loud = [f.message for f in report.findings if f.code in STRICT or f.severity != "info"]
     assert loud == []
 
 
 def test_there_are_enough_scripts_of_both_kinds() -> None:
     assert len(GOOD) >= 20
     codes = [expected(path.read_text(encoding="utf-8")) for path in BAD]
-    assert {code for found in codes if found for code in found[:1]} == set(OURS)
+    assert {code for found in codes if found for code in found[:1]} == set(LOUD)
 
 
 def test_a_variant_is_the_same_script_at_another_scale() -> None:

@@ -108,15 +108,15 @@ def _at_op(run: Run, step: Step, bad: list[int]) -> Finding | None:
 def _message(graph: Graph, origin: Origin, values: tuple[TensorStats, ...]) -> str:
     node = graph.structure.nodes[origin.node]
     kind = "finite values" if origin.forward else "a finite gradient"
-    return f"{op_in_line(node)} turned {kind} into {_what(origin.after)}{_inputs(graph, origin)}"
+    return f"{op_in_line(node)} turned {kind} into {_what(origin)}{_inputs(graph, origin)}"
 
 
-def _what(stats: TensorStats) -> str:
+def _what(origin: Origin) -> str:
     """``NaN`` or ``Inf`` and in how many elements."""
-    is_nan = stats.nan_count or (stats.nan_count is None and stats.l2_norm != stats.l2_norm)
-    amount = (stats.nan_count if is_nan else stats.inf_count) or 0
+    stats = origin.after
+    amount = (stats.nan_count if origin.is_nan else stats.inf_count) or 0
     where = f" in {amount} of {stats.count} elements" if amount and stats.count > 1 else ""
-    return f"{'NaN' if is_nan else 'Inf'}{where}"
+    return f"{'NaN' if origin.is_nan else 'Inf'}{where}"
 
 
 def _inputs(graph: Graph, origin: Origin) -> str:
@@ -174,8 +174,7 @@ def _at_leaf(run: Run, step: Step, bad: list[int], origin: Origin) -> Finding:
     blame = f"; the update after step {update.after_step} wrote it" if update else ""
     return RULE.finding(
         "error",
-        f"{node_name(node)} held {_what(origin.after)} before the forward pass{blame}"
-        + _since(run, bad),
+        f"{node_name(node)} held {_what(origin)} before the forward pass{blame}" + _since(run, bad),
         where=Where(
             parameter=node.label,
             source=(update.source if update else None) or step.source,

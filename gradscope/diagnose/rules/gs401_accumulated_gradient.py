@@ -65,21 +65,22 @@ def check(run: Run) -> Iterator[Finding]:
     """One finding per optimizer (or per updating by hand) for all its parameters."""
     stories: dict[tuple[str, ...], list[Stale]] = {}
     for parameter in run.trace.parameters:
-        stale = _stale(parameter)
+        stale = _stale(parameter, len(run.trace.updates))
         if stale is not None:
             stories.setdefault(_updaters(run, stale), []).append(stale)
     for members in stories.values():
         yield _finding(run, members)
 
 
-def _stale(parameter: Parameter) -> Stale | None:
+def _stale(parameter: Parameter, known: int) -> Stale | None:
+    """The parameter's updates with old gradients, of those that the trace knows."""
     history = parameter.updates
     if not any(history.carried):
         return None
     rows = tuple(
         row
         for row, (fresh, carried) in enumerate(zip(history.fresh, history.carried, strict=True))
-        if fresh > 0 and carried > 0
+        if fresh > 0 and carried > 0 and history.update[row] < known
     )
     if not rows:
         return None
@@ -90,7 +91,7 @@ def _stale(parameter: Parameter) -> Stale | None:
 def _updaters(run: Run, stale: Stale) -> tuple[str, ...]:
     history = stale.parameter.updates
     labels = {_update(run, history.update[row]).optimizer for row in stale.rows}
-    return tuple(sorted(labels))
+    return (*sorted(labels), "", *stale.parameter.optimizers)
 
 
 def _update(run: Run, index: int) -> Update:
@@ -104,9 +105,10 @@ def _finding(run: Run, members: Sequence[Stale]) -> Finding:
     backward, step = _backward_line(run, updates), updates[0].source
     clearings = _clearings(worst)
     names = [stale.parameter.name for stale in members]
+    inside = " or ".join(worst.parameter.optimizers) if updates[0].by == "hand" else ""
     return RULE.finding(
         "error" if len(worst.rows) >= OFTEN else "warning",
-        _message(backward, updates[0], names, clearings)
+        _message(backward, updates[0], names, clearings, inside)
         + f" ({len(worst.rows)} of {count(len(history), 'update')})",
         where=Where(parameter=names[0] if len(names) == 1 else "", source=backward or step),
         steps=(max(updates[0].after_step, 0), max(updates[-1].after_step, 0)),
@@ -123,7 +125,7 @@ def _finding(run: Run, members: Sequence[Stale]) -> Finding:
             "step_line": step.location if step else "",
         },
         cause=_cause(max(stale.summed for stale in members), clearings),
-        fix=_fix(updates[0], names),
+        fix=_fix(updates[0], names, inside),
         silence="Clearing .grad between updates. Several backwards before one update are never "
         "reported.",
     )
@@ -148,17 +150,20 @@ def _clearings(stale: Stale) -> int:
     return sum(1 for before, after in pairwise(carried) if before and not after)
 
 
-def _message(backward: Source | None, update: Update, names: Sequence[str], clearings: int) -> str:
+def _message(
+    backward: Source | None, update: Update, names: Sequence[str], clearings: int, inside: str
+) -> str:
     what = name(code(backward)) if backward and backward.text else "backward"
+    adds = f"{what}{place(backward)} adds to gradients that"
+    if inside:
+        return f"{adds} {inside} already used: call zero_grad() in the closure first"
     if update.by == "hand":
         return (
-            f"{what}{place(backward)} adds to gradients that the update by hand already used: "
-            f"clear .grad of {some(list(names))} after it"
+            f"{adds} the update by hand already used: clear .grad of {some(list(names))} after it"
         )
-    used = f"{name(_call(update))}{place(update.source)}"
     where = "before every backward, not now and then" if clearings else "first"
     return (
-        f"{what}{place(backward)} adds to gradients that {used} already used: "
+        f"{adds} {name(_call(update))}{place(update.source)} already used: "
         f"call {_owner(update)}.zero_grad() {where}"
     )
 
@@ -190,7 +195,9 @@ def _cause(summed: int, clearings: int) -> str:
     return f"backward() adds to .grad and nothing clears it: {most}."
 
 
-def _fix(update: Update, names: Sequence[str]) -> str:
+def _fix(update: Update, names: Sequence[str], inside: str) -> str:
+    if inside:
+        return "def closure():\n    optimizer.zero_grad()\n    loss = ...\n    loss.backward()"
     if update.by == "hand":
         first = names[0] if names[0].isprintable() else "p"
         return f"{first}.grad = None  # after the update, for every parameter"

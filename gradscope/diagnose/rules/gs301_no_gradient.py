@@ -1,0 +1,161 @@
+"""A parameter that an optimizer steps on never gets a gradient, while others do.
+
+What: An optimizer holds the parameter, steps again and again, other parameters get gradients, and
+this one gets None from every backward (not 0: nothing connects it with the loss) and no update. It
+is a warning where the omission cannot be a choice: the parameter and only its likes took part in a
+forward pass whose result no backward ever used, so something cut it off from the loss, or an
+optimizer finds no gradient at all in any of its steps. A layer that is simply not used is only
+told. Frozen parameters, target networks and teachers, which no optimizer holds, are not looked at.
+
+Why it hurts: The parameter keeps its initial value for ever.
+
+Example::
+
+    code = encoder(x)
+    loss = criterion(decoder(code.detach()), y)     # the encoder is cut off
+
+Instead::
+
+    loss = criterion(decoder(code), y)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gradscope.diagnose.around import leaves_of, users_of
+from gradscope.diagnose.rule import Rule
+from gradscope.diagnose.run import Run
+from gradscope.diagnose.words import count, op_in_line, place, some
+from gradscope.model.finding import Finding, Where
+from gradscope.model.graph import Node
+from gradscope.model.trace import Parameter, Update
+
+RULE = Rule("GS301", "no-gradient", "An optimizer's parameter never gets a gradient.")
+
+STEPS = 3  # of the optimizer that holds it
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer of the run.
+
+    Attributes:
+        label: As in the trace.
+        steps: Its updates.
+        idle: Its parameters that never got a gradient though they require one.
+    """
+
+    label: str
+    steps: tuple[Update, ...]
+    idle: tuple[Parameter, ...]
+
+    @property
+    def never_worked(self) -> bool:
+        """Whether none of its steps found any gradient."""
+        return not any(step.parameters for step in self.steps)
+
+
+def check(run: Run) -> Iterator[Finding]:
+    """One finding per optimizer."""
+    if not any(step.kind == "backward" and step.error is None for step in run.trace.steps):
+        return
+    for optimizer in _optimizers(run):
+        if optimizer.idle and len(optimizer.steps) >= STEPS:
+            yield _finding(run, optimizer)
+
+
+def _optimizers(run: Run) -> Iterator[Optimizer]:
+    steps: dict[str, list[Update]] = {}
+    for update in run.trace.updates:
+        if update.by == "optimizer":
+            steps.setdefault(update.optimizer, []).append(update)
+    for label, updates in steps.items():
+        owned = [p for p in run.trace.parameters if label in p.optimizers]
+        idle = tuple(p for p in owned if _is_idle(p))
+        yield Optimizer(label, tuple(updates), idle)
+
+
+def _is_idle(parameter: Parameter) -> bool:
+    return (
+        parameter.requires_grad
+        and parameter.count > 0
+        and not any(parameter.gradients.arrived)
+        and not len(parameter.updates)
+    )
+
+
+def _finding(run: Run, optimizer: Optimizer) -> Finding:
+    cut = _cut_off(run, optimizer.idle)
+    names = [p.name for p in optimizer.idle]
+    step = optimizer.steps[0]
+    used = [p for p in optimizer.idle if p.index in cut]
+    where = cut[used[0].index] if used else None
+    return RULE.finding(
+        "warning" if used or optimizer.never_worked else "info",
+        f"{some([p.name for p in used] or names)} never "
+        f"{'gets' if len(used or names) == 1 else 'get'} a gradient in "
+        f"{count(len(run.trace.steps), 'backward')}, though {optimizer.label}"
+        f"{place(step.source)} steps on {'it' if len(used or names) == 1 else 'them'}"
+        + _how(where, optimizer),
+        where=Where(
+            parameter=(used or optimizer.idle)[0].name,
+            op=where.op if where else "",
+            module=where.module if where else "",
+            source=(where.source if where else None) or step.source,
+        ),
+        steps=(max(step.after_step, 0), max(optimizer.steps[-1].after_step, 0)),
+        seen=len(optimizer.steps),
+        of=len(optimizer.steps),
+        evidence={
+            "parameters": len(names),
+            "used_in_forward": len(used),
+            "optimizer_steps": len(optimizer.steps),
+            "optimizer_never_worked": int(optimizer.never_worked),
+        },
+        cause=_cause(bool(used), optimizer),
+        fix="loss = criterion(decoder(code), y)  # without detach(), .data, .item(), numpy() or "
+        "no_grad() in between",
+        silence="requires_grad_(False), or leaving the parameter out of the optimizer.",
+    )
+
+
+def _how(where: Node | None, optimizer: Optimizer) -> str:
+    if where is not None:
+        return f": {op_in_line(where)} uses it, but no loss was computed from the result"
+    if optimizer.never_worked:
+        return ": none of its steps found a gradient"
+    return ""
+
+
+def _cause(used: bool, optimizer: Optimizer) -> str:
+    if used:
+        return (
+            "Something between its result and the loss cuts the graph: detach(), .data, .item(), "
+            "numpy(), argmax, or torch.no_grad()."
+        )
+    if optimizer.never_worked:
+        return (
+            "The optimizer holds other tensors than those that the loss depends on: the model was "
+            "made anew, moved, or cut off from the loss."
+        )
+    return "Either no forward pass uses it, or its result is cut off from the loss."
+
+
+def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Node]:
+    """Index of the parameter to the op that used it in a forward pass without a backward.
+
+    A result that parameters in training lead to as well may just not be needed.
+    """
+    wanted = {p.index for p in idle}
+    found: dict[int, Node] = {}
+    for graph in run.trace.forward_graphs:
+        leaves = {i: leaf for i, leaf in leaves_of(graph).items() if leaf.kind == "parameter"}
+        if not wanted.issuperset(leaves):
+            continue
+        for index, leaf in leaves.items():
+            users = users_of(graph.structure, leaf.id)
+            if users:
+                found.setdefault(index, graph.structure.nodes[min(users)])
+    return found

@@ -1,0 +1,92 @@
+"""The graph becomes larger with every backward: something carries old graphs along.
+
+What: Backwards started by the same line keep their graph (``retain_graph=True``) although the
+weights are updated between them, and each of them has more nodes than the one before, by the same
+number again and again, until there are at least twice as many as at first. Longer and longer
+inputs, and derivatives of derivatives (``create_graph=True``), are none of this.
+
+Why it hurts: Every step runs backward through all steps before it. Time and memory grow until the
+machine gives up, and old losses are differentiated again and again.
+
+Example::
+
+    total = total + criterion(model(x), y)      # the sum of all losses so far, with their graphs
+    total.backward(retain_graph=True)
+
+Instead::
+
+    loss = criterion(model(x), y)
+    loss.backward()
+    total += loss.item()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from gradscope.diagnose.rule import Rule
+from gradscope.diagnose.run import Run, Story
+from gradscope.diagnose.words import code, count, name, place
+from gradscope.model.finding import Finding, Where
+from gradscope.model.trace import Step
+
+RULE = Rule("GS503", "graph-growth", "The graph grows with every backward.")
+
+BACKWARDS = 4  # three increments
+UPDATES = 2  # between them: one sequence whose steps each run backward is no training loop
+FACTOR = 2.0  # times the first graph
+UNIFORM = 1.5  # largest increment over the smallest: the same code adds to the graph every time
+
+
+def check(run: Run) -> Iterator[Finding]:
+    """One finding per kind of backward whose graph grows."""
+    for story in run.stories:
+        steps = [s for s in story.steps if s.node_count is not None and s.error is None]
+        if _grows(steps) and _updates_between(run, steps) >= UPDATES:
+            yield _finding(story, steps)
+
+
+def _grows(steps: Sequence[Step]) -> bool:
+    kept = all(s.keep_graph and not s.create_graph and s.kind == "backward" for s in steps[:-1])
+    if len(steps) < BACKWARDS or not kept:
+        return False
+    counts = [step.node_count or 0 for step in steps]
+    added = [after - before for before, after in pairwise(counts)]
+    if min(added) <= 0 or counts[-1] < FACTOR * counts[0]:
+        return False
+    # A curriculum of longer and longer sequences does not keep its graphs.
+    return max(added) <= UNIFORM * min(added)
+
+
+def _updates_between(run: Run, steps: Sequence[Step]) -> int:
+    first, last = steps[0].index, steps[-1].index
+    return sum(first <= update.after_step < last for update in run.trace.updates)
+
+
+def _finding(story: Story, steps: Sequence[Step]) -> Finding:
+    first, last = steps[0], steps[-1]
+    source = story.source
+    what = name(code(source)) if source and source.text else "backward"
+    per_step = ((last.node_count or 0) - (first.node_count or 0)) / (len(steps) - 1)
+    return RULE.finding(
+        "warning",
+        f"the graph of {what}{place(source)} grows by about "
+        f"{count(round(per_step), 'node')} with every backward, from {first.node_count} to "
+        f"{last.node_count} in {count(len(steps), 'backward')}: it still holds the graphs of all "
+        "steps before",
+        where=Where(variable=last.roots[0] if last.roots else "", source=source),
+        steps=(first.index, last.index),
+        seen=len(steps),
+        of=len(steps),
+        evidence={
+            "nodes_first": first.node_count or 0,
+            "nodes_last": last.node_count or 0,
+            "nodes_per_step": per_step,
+        },
+        cause="A tensor with a history (a running total, a hidden state) is carried from step to "
+        "step, and retain_graph=True keeps what would otherwise be an error.",
+        fix="total += loss.item()  # for a total; hidden = hidden.detach() for a state; then "
+        "without retain_graph",
+        silence="A graph that is as large in every step, or --ignore GS503.",
+    )

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gradscope.model.graph import Graph
+from gradscope.model.trace import Trace
+from tests.builders import GraphBuilder, line
+from tests.diagnose.graph_traces import idle, trained
+from tests.diagnose.traces import judge
+
+
+def decoder() -> Graph:
+    b = GraphBuilder()
+    h = b.op("Mm", b.leaf("decoder.weight", (8, 8), gradient=0.1), shape=(4, 8), gradient=0.1)
+    b.op("MseLoss", h, shape=(), gradient=1.0)
+    return b.graph()
+
+
+def forward_of(*indices: int) -> Graph:
+    """A result that no backward used, computed from these parameters."""
+    b = GraphBuilder()
+    h = -1
+    for index in indices:
+        w = b.leaf(f"w{index}", (4, 4))
+        inputs = (w,) if h < 0 else (h, w)
+        h = b.op("Mm", *inputs, shape=(4, 4), source=line(10, "code = encoder(x)"))
+    graph = b.graph(backward_ran=False)
+    nodes = tuple(
+        replace(n, parameter=int(n.label[1:])) if n.parameter is not None else n
+        for n in graph.structure.nodes
+    )
+    return replace(graph, structure=replace(graph.structure, nodes=nodes))
+
+
+def with_idle(*names: str, forward: tuple[int, ...] = (), n: int = 6) -> Trace:
+    trace = trained([decoder()] * n)
+    more = tuple(idle(i + 1, name) for i, name in enumerate(names))
+    graphs = (forward_of(*forward),) if forward else ()
+    return replace(trace, parameters=trace.parameters + more, forward_graphs=graphs)
+
+
+def test_an_encoder_that_is_cut_off_is_located() -> None:
+    (finding,) = judge(with_idle("enc.0", "enc.1", forward=(1, 2)), "GS301")
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "`enc.0`, `enc.1` never get a gradient in 6 backwards, though SGD (train.py:24) steps on "
+        "them: `MmBackward0` of `code = encoder(x)` (train.py:10) uses it, but no loss was "
+        "computed from the result"
+    )
+    assert finding.where.source is not None
+    assert finding.where.source.line == 10
+    assert "detach()" in finding.cause
+
+
+def test_a_layer_that_is_not_used_is_only_told() -> None:
+    (finding,) = judge(with_idle("net.spare.weight"), "GS301")
+    assert finding.severity == "info"
+    assert finding.where.parameter == "net.spare.weight"
+
+
+def test_a_result_that_trained_parameters_lead_to_may_just_not_be_needed() -> None:
+    (finding,) = judge(with_idle("pooler.weight", forward=(0, 1)), "GS301")
+    assert finding.severity == "info"
+
+
+def test_an_optimizer_that_never_finds_a_gradient_is_a_warning() -> None:
+    trace = with_idle("old.weight")
+    updates = tuple(replace(u, parameters=0) for u in trace.updates)
+    new = tuple(
+        p if p.name == "old.weight" else replace(p, optimizers=()) for p in trace.parameters
+    )
+    (finding,) = judge(replace(trace, updates=updates, parameters=new), "GS301")
+    assert finding.severity == "warning"
+    assert finding.message.endswith("none of its steps found a gradient")
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 0), (2, 0), (3, 1), (30, 1)])
+def test_it_takes_three_steps_of_the_optimizer(n: int, expected: int) -> None:
+    assert len(judge(with_idle("spare", n=n), "GS301")) == expected
+
+
+@pytest.mark.parametrize(
+    "change", [{"requires_grad": False}, {"optimizers": ()}, {"count": 0, "shape": (0,)}]
+)
+def test_what_is_healthy(change: dict[str, object]) -> None:
+    """Frozen; a target network or a teacher; nothing in it."""
+    trace = with_idle("other.weight", forward=(1,))
+    changed = tuple(
+        replace(p, **change) if p.name == "other.weight" else p  # type: ignore[arg-type]
+        for p in trace.parameters
+    )
+    assert judge(replace(trace, parameters=changed), "GS301") == []
+
+
+def test_gradients_written_by_hand_are_updates() -> None:
+    trace = with_idle("policy.weight")
+    donor = trace.parameters[0]
+    changed = (donor, replace(trace.parameters[1], updates=donor.updates))
+    assert judge(replace(trace, parameters=changed), "GS301") == []
+
+
+def test_a_run_without_any_backward_is_not_judged() -> None:
+    assert judge(replace(with_idle("spare"), steps=()), "GS301") == []

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from gradscope.model.graph import Graph
+from gradscope.model.trace import Parameter, Trace
+from tests.builders import GraphBuilder, line
+from tests.diagnose.graph_traces import idle, trained
+from tests.diagnose.traces import judge
+
+SHAPE = (8, 8)
+
+
+def chain(
+    names: Sequence[str], *, in_list: Sequence[str] = (), as_path: str = "layers[0]"
+) -> Graph:
+    """Linear layers in a module ``net``, first the one at the input; some not registered."""
+    b = GraphBuilder()
+    h = -1
+    with b.module("net", "Net"):
+        for i, name in enumerate(names):
+            w = b.leaf(f"net.{name}.weight", SHAPE, gradient=0.1)
+            inputs = (w,) if h < 0 else (h, w)
+            with b.module(as_path if name in in_list else name, "Linear"):
+                h = b.op("Mm", *inputs, shape=(4, 8), gradient=0.1, source=line(10 + i))
+            h = b.op("Relu", h, shape=(4, 8), gradient=0.1)
+    b.op("MseLoss", h, shape=(), gradient=1.0)
+    return b.graph()
+
+
+def without(graph: Graph, *forgotten: str, n: int = 6) -> Trace:
+    def owned(parameter: Parameter) -> bool:
+        return parameter.name.split(".")[1] not in forgotten
+
+    return trained([graph] * n, owned=owned)
+
+
+@pytest.mark.parametrize("as_path", ["layers[0]", "heads['age']", "Linear", "blocks[3].fc"])
+def test_a_layer_in_a_list_is_never_updated(as_path: str) -> None:
+    graph = chain(["a", "b", "head"], in_list=["a", "b"], as_path=as_path)
+    (finding,) = judge(without(graph, "a", "b"), "GS403")
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "`net.a.weight`, `net.b.weight` get gradients in 6 backwards but are never updated: the "
+        "module that calls its layer has not registered it"
+    )
+    assert "nn.ModuleList" in finding.fix
+    assert finding.evidence["reason"] == "unregistered"
+    assert finding.where.source is not None
+    assert finding.where.source.line == 10
+    assert (finding.seen, finding.of, finding.steps) == (6, 6, (0, 5))
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "severity", "reason"),
+    [
+        (["b"], "warning", "gap"),  # in the middle of what is trained
+        (["b", "c"], "warning", "gap"),
+        (["b", "c", "d"], "info", "unknown"),  # most of it: adapters around a fixed rest
+        (["a"], "info", "unknown"),  # a fixed backbone below
+        (["a", "b", "c", "d"], "info", "unknown"),  # a linear probe
+        (["e"], "info", "unknown"),  # a fixed judge above
+        ([], None, ""),
+    ],
+)
+def test_only_what_nobody_does_on_purpose_is_a_warning(
+    forgotten: list[str], severity: str | None, reason: str
+) -> None:
+    found = judge(without(chain("abcde"), *forgotten), "GS403")
+    assert [(f.severity, f.evidence["reason"]) for f in found] == (
+        [(severity, reason)] if severity else []
+    )
+
+
+def test_an_optimizer_of_old_parameters_explains_a_new_head() -> None:
+    trace = without(chain("abc"), "c")
+    old = idle(len(trace.parameters), "tensor[100, 8]")
+    (finding,) = judge(replace(trace, parameters=(*trace.parameters, old)), "GS403")
+    assert (finding.severity, finding.evidence["reason"]) == ("warning", "stale")
+    assert "while an optimizer holds parameters that nothing uses" in finding.message
+    flat = replace(old, shape=(100,))
+    (finding,) = judge(replace(trace, parameters=(*trace.parameters, flat)), "GS403")
+    assert finding.severity == "info"
+
+
+@pytest.mark.parametrize(("n", "expected"), [(2, 0), (3, 1), (50, 1)])
+def test_it_takes_three_backwards_and_updates(n: int, expected: int) -> None:
+    assert len(judge(without(chain("abc"), "b", n=n), "GS403")) == expected
+
+
+def test_without_updates_by_an_optimizer_nothing_is_forgotten() -> None:
+    assert judge(trained([chain("abc")] * 9, steps=False), "GS403") == []
+    trace = without(chain("abc"), "b")
+    by_hand = tuple(replace(u, by="hand", optimizer="") for u in trace.updates)
+    assert judge(replace(trace, updates=by_hand), "GS403") == []
+
+
+@pytest.mark.parametrize("change", [{"requires_grad": False}, {"kind": "input"}])
+def test_frozen_parameters_and_inputs_are_healthy(change: dict[str, object]) -> None:
+    trace = without(chain("abc"), "b")
+    changed = tuple(
+        p if p.optimizers else replace(p, **change)  # type: ignore[arg-type]
+        for p in trace.parameters
+    )
+    assert judge(replace(trace, parameters=changed), "GS403") == []
+
+
+def test_updated_once_by_anyone_is_not_forgotten() -> None:
+    trace = without(chain("abc"), "b")
+    donor = next(p for p in trace.parameters if p.optimizers)
+    helped = tuple(
+        p if p.optimizers else replace(p, updates=donor.updates) for p in trace.parameters
+    )
+    assert judge(replace(trace, parameters=helped), "GS403") == []
