@@ -126,7 +126,8 @@ def trend(graph: Graph, way: Flow, *, through_time: bool) -> Trend:
         if hop.received is None:
             continue
         if not 0 < hop.received < math.inf:
-            return Trend(graph, hops, tuple(sites), tuple(logs), _zero(hop, position, sites))
+            dies = hop.received == 0 and bool(sites) and position not in recurrent
+            return Trend(graph, hops, tuple(sites), tuple(logs), position if dies else None)
         if previous is not None:
             level += _change(graph, hops, previous, (position, hop.received), recurrent)
         previous = (position, hop.received)
@@ -134,10 +135,6 @@ def trend(graph: Graph, way: Flow, *, through_time: bool) -> Trend:
             sites.append(position)
             logs.append(level)
     return Trend(graph, hops, tuple(sites), tuple(logs), None)
-
-
-def _zero(hop: Hop, position: int, sites: Sequence[int]) -> int | None:
-    return position if hop.received == 0 and sites else None
 
 
 def _change(
