@@ -1,4 +1,4 @@
-"""One run of the autograd engine: walk its graph, listen at its nodes, let go of it.
+"""One run of the autograd engine: listen at the nodes of its graph, then let go of it.
 
 NOTE [Hooks]
 A hook that refers to a node leaks the whole graph, so hooks are bound to integers. They return
@@ -17,13 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
 from gradscope.capture.leaves import Leaf, Leaves
+from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import quiet
-from gradscope.capture.raw import RawGraph
-from gradscope.capture.stats import Collector
+from gradscope.capture.raw import Heard, RawGraph
+from gradscope.capture.stats import SMALL, Collector
 from gradscope.capture.updates import Ledger
-from gradscope.capture.walk import PLUMBING, Walked, op_name, release
+from gradscope.capture.walk import Walked, release
 from gradscope.model.trace import Level
 
 _task_id: Callable[[], int] = torch._C._current_graph_task_id
@@ -38,6 +40,14 @@ class BackwardRun:
         collector: Takes the gradients' statistics.
         ledger: Is told of contributions to leaves.
         fills_grad: Whether the run adds to ``.grad`` (``backward``) or returns gradients.
+        plans: Those of earlier graphs.
+
+    Attributes:
+        leaves: Leaf behind each ``AccumulateGrad``.
+        gradients: ``(node, output_nr)`` → numbers of what the node received, once measured; None:
+            the engine delivered None.
+        arrived: Leaves that received a gradient, measured or not.
+        contributions: Edge → the same for what came along the edge alone.
     """
 
     def __init__(
@@ -47,33 +57,39 @@ class BackwardRun:
         collector: Collector,
         ledger: Ledger,
         fills_grad: bool,
+        plans: Plans | None = None,
     ) -> None:
         self.walked = walked
+        self.plan: Plan = (plans or Plans()).find(walked)
         self.level = level
         self.own_ns = 0
         self.failures = 0
         self.leaves: dict[int, Leaf] = {}
-        self.gradients: dict[tuple[int, int], int | None] = {}
-        self.contributions: dict[int, int | None] = {}
-        self.passes: list[int] = []
+        self.gradients: dict[tuple[int, int], Heard] = {}
+        self.arrived: set[int] = set()
+        self.contributions: dict[int, Heard] = {}
         self._collector = collector
         self._ledger = ledger
         self._fills_grad = fills_grad
-        self._task: int | None = None
+        self.task: int | None = None
         self._handles: list[Any] = []
+
+    @property
+    def hooks(self) -> int:
+        """How many hooks listen."""
+        return len(self._handles)
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
-        for i, variable in leaf_tensors(self.walked):
-            leaf = leaves.get(variable, names.get(id(variable), ""))
+        nodes = self.walked.nodes
+        for i, fan_in in self.plan.leaves.items():
+            variable = unwrapped(nodes[i].variable)
+            leaf = leaves.known(variable) if not names else None
+            if leaf is None:
+                leaf = leaves.get(variable, names.get(id(variable), ""))
             if leaf is not None:
                 self.leaves[i] = leaf
-        fan_in = dict.fromkeys(self.leaves, 0)
-        for _, _, target, _ in self.walked.edges:
-            if target in fan_in:
-                fan_in[target] += 1
-        for i, leaf in self.leaves.items():
-            leaf.fan_in = fan_in[i]
+                leaf.fan_in = fan_in
 
     def listen(self, chosen: set[int] | None) -> None:
         """Registers the hooks.
@@ -81,63 +97,65 @@ class BackwardRun:
         Args:
             chosen: Nodes to listen at besides leaves and roots; None: all of them.
         """
-        nodes, edges = self.walked.nodes, self.walked.edges
-        wanted = set(self.leaves) | {node for node, _ in self.walked.roots}
+        nodes, plan, add = self.walked.nodes, self.plan, self._handles.append
+        before: Iterable[int] = plan.before
         if chosen is not None:
-            for i in sorted(wanted | chosen):
-                self._listen_before(i)
-            return
-        fan_in = [0] * len(nodes)
-        fan_out = [0] * len(nodes)
-        for source, _, target, _ in edges:
-            fan_in[target] += 1
-            fan_out[source] += 1
-        shared: dict[int, list[tuple[int, int]]] = {}
-        for index, (source, slot, target, _) in enumerate(edges):
-            if fan_in[target] > 1:
-                shared.setdefault(source, []).append((slot, index))
-        for i, node in enumerate(nodes):
-            passes = fan_out[i] == 1 and type(node).__name__ in PLUMBING and i not in wanted
-            if passes:
-                self.passes.append(i)
-            if i in shared:
-                self._listen_after(i, shared[i], not passes)
-            elif not passes:
-                self._listen_before(i)
+            before = sorted(({node for node, _ in plan.roots} | chosen) - set(plan.leaves))
+        else:
+            for i, shared, received in plan.after:
+                hook = partial(self._after_node, i if received else -1, shared)
+                add(nodes[i].register_hook(hook))
+        at_node = self._at_node
+        for i in before:
+            add(nodes[i].register_prehook(partial(at_node, i)))
+        at_leaf = self._at_leaf
+        for i in self.leaves:
+            add(nodes[i].register_prehook(partial(at_leaf, i)))
 
-    def _listen_before(self, i: int) -> None:
-        hook = self._at_leaf if i in self.leaves else self._at_node
-        self._handles.append(self.walked.nodes[i].register_prehook(partial(hook, i)))
-
-    def _listen_after(self, i: int, shared: list[tuple[int, int]], received: bool) -> None:
-        """Hears what goes along edges whose target sums up several, and what was received."""
-        node = self.walked.nodes[i]
-        if received and isinstance(node, torch.autograd.function.BackwardCFunction):
-            self._listen_before(i)  # a backward in Python may change what it received
-            received = False
-        hook = partial(self._after_node, i if received else -1, shared)
-        self._handles.append(node.register_hook(hook))
-
+    @own_work
     def _at_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
         try:
-            if self._is_mine():
-                self._measure(i, gradients)
+            task = _task_id()
+            if task != self.task:
+                if self.task is not None:
+                    return
+                self.task = task
+            with NO_FUNCTIONS() if not dispatch_modes() else quiet():
+                nr = 0
+                for gradient in gradients:
+                    if gradient is None:
+                        self.gradients[i, nr] = None
+                    else:
+                        self._collector.put(gradient, self.gradients, (i, nr))
+                    nr += 1  # noqa: SIM113 (enumerate is slower here)
         except Exception:
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
+    @own_work
     def _at_leaf(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
-        started = perf_counter_ns()
+        if dispatch_modes():
+            gradients = self._copied(gradients)
+        self._at_node(i, gradients)
         try:
-            if self._is_mine():
-                self._measure(i, gradients)
-                if self._fills_grad and gradients[0] is not None:
+            if gradients[0] is not None and _task_id() == self.task:
+                self.arrived.add(i)
+                if self._fills_grad:
                     self._ledger.contributed(self.leaves[i])
         except Exception:
             self.failures += 1
-        self.own_ns += perf_counter_ns() - started
 
+    def _copied(self, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        """Copies of small gradients: a mode would see the engine do it, since we hold them."""
+        try:
+            with quiet():
+                return tuple([_copy(gradient) for gradient in gradients])
+        except Exception:
+            self.failures += 1
+            return gradients
+
+    @own_work
     def _after_node(
         self,
         i: int,
@@ -145,66 +163,55 @@ class BackwardRun:
         sent: tuple[Tensor | None, ...],
         received: tuple[Tensor | None, ...],
     ) -> None:
+        if i >= 0:
+            self._at_node(i, received)
+        elif self.task is None:
+            self.task = _task_id()
         started = perf_counter_ns()
         try:
-            if self._is_mine():
-                if i >= 0:
-                    self._measure(i, received)
-                with NO_FUNCTIONS() if not dispatch_modes() else quiet():
-                    for slot, edge in shared:
-                        gradient = sent[slot]
-                        self.contributions[edge] = (
-                            None if gradient is None else self._collector.add(gradient)
-                        )
+            if _task_id() != self.task:
+                return
+            with NO_FUNCTIONS() if not dispatch_modes() else quiet():
+                for slot, edge in shared:
+                    gradient = sent[slot]
+                    if gradient is None:
+                        self.contributions[edge] = None
+                    else:
+                        self._collector.put(gradient, self.contributions, edge)
         except Exception:
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _is_mine(self) -> bool:
-        task = _task_id()
-        if self._task is None:
-            self._task = task
-        return task == self._task
-
-    def _measure(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
-        add = self._collector.add
-        with NO_FUNCTIONS() if not dispatch_modes() else quiet():
-            for output_nr, gradient in enumerate(gradients):
-                self.gradients[i, output_nr] = None if gradient is None else add(gradient)
-
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
         ids = {node: i for i, node in enumerate(self.walked.nodes)}
-        for edge, gradient in zip(wanted, gradients, strict=False):
-            node = ids.get(edge[0])
-            if node is not None and (node, edge[1]) not in self.gradients:
-                self.gradients[node, edge[1]] = (
-                    None if gradient is None else self._collector.add(gradient)
-                )
+        leaves = {id(variable): i for i, variable in leaf_tensors(self.walked)}
+        for asked, gradient in zip(wanted, gradients, strict=False):
+            slot = _slot(asked, ids, leaves)
+            if slot is None or slot in self.gradients:
+                continue
+            if gradient is None:
+                self.gradients[slot] = None
+            else:
+                self.arrived.update({slot[0]} & self.leaves.keys())
+                self._collector.put(gradient, self.gradients, slot)
 
     def raw(self, forward: ForwardRecorder, *, all_shapes: bool = False) -> RawGraph:
         """The graph as plain lists; what is heard later is added to it."""
-        nodes = self.walked.nodes
-        passing = [i for i, n in enumerate(nodes) if all_shapes or type(n).__name__ in PLUMBING]
-        sequence = [_sequence(node) for node in nodes]
-        raw = RawGraph(
-            ops=[op_name(node) for node in nodes],
+        nodes, plan = self.walked.nodes, self.plan
+        passing = range(len(nodes)) if all_shapes else plan.plumbing
+        sequence = [node._sequence_nr() for node in nodes]
+        for i in plan.leaves:
+            sequence[i] = -1
+        return RawGraph(
+            plan=plan,
             sequence=sequence,
             shapes={i: tuple(m[0].shape) for i in passing if (m := nodes[i]._input_metadata)},
-            edges=self.walked.edges,
-            roots=tuple(dict.fromkeys(node for node, _ in self.walked.roots)),
-            truncated=self.walked.truncated,
             leaves=self.leaves,
-            windows=[forward.window(number) if number >= 0 else None for number in sequence],
+            windows=forward.windows.of(sequence, plan.ops),
             gradients=self.gradients,
             contributions=self.contributions,
-            passes=self.passes,
         )
-        for i, window in enumerate(raw.windows):
-            for made_by, output_nr, _, ticket in window.results if window is not None else ():
-                if made_by == sequence[i] and ticket >= 0:
-                    raw.tickets[i, output_nr] = ticket
-        return raw
 
     def close(self) -> None:
         """Removes every hook and lets go of every node."""
@@ -217,12 +224,30 @@ class BackwardRun:
 def leaf_tensors(walked: Walked) -> list[tuple[int, Tensor]]:
     """The tensors behind the graph's ``AccumulateGrad`` nodes, by node id."""
     return [
-        (i, node.variable)
+        (i, unwrapped(node.variable))
         for i, node in enumerate(walked.nodes)
         if type(node).__name__ == "AccumulateGrad"
     ]
 
 
-def _sequence(node: Any) -> int:
-    number: int = node._sequence_nr()
-    return number if number < 1 << 62 else -1  # AccumulateGrad carries the largest number
+def _slot(asked: Any, ids: dict[Any, int], leaves: dict[int, int]) -> tuple[int, int] | None:
+    """Where in the graph a tensor or ``GradientEdge`` is that a gradient was asked for."""
+    if not isinstance(asked, Tensor):
+        found, output_nr = ids.get(asked.node), asked.output_nr
+    elif asked.grad_fn is not None:
+        found, output_nr = ids.get(asked.grad_fn), asked.output_nr
+    else:
+        found, output_nr = leaves.get(id(unwrapped(asked))), 0
+    return None if found is None else (found, output_nr)
+
+
+def _copy(gradient: Tensor | None) -> Tensor | None:
+    small = type(gradient) is Tensor and gradient.numel() <= SMALL
+    return gradient.detach().clone() if small and gradient is not None else gradient
+
+
+def unwrapped(tensor: Tensor) -> Tensor:
+    """The user's tensor behind what ``torch.func`` made of it."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import CodeType
 
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.engine import EngineCall
-from gradscope.capture.forward import Window
 from gradscope.capture.leaves import Leaf
+from gradscope.capture.quiet import no_collection
 from gradscope.capture.raw import RawGraph
+from gradscope.capture.reduce import measured
 from gradscope.capture.schedule import Gallery
-from gradscope.capture.stats import Collector, Measured
+from gradscope.capture.snapshot import Snapshot
+from gradscope.capture.stats import Collector, Ticket
 from gradscope.capture.updates import Ledger
 from gradscope.model.graph import Source
 from gradscope.model.trace import Level, Step
 
 SETTLE_STEPS = 32  # steps whose numbers may wait, so that small models pay less for each
 SETTLE_NODES = 2000  # nodes of waiting graphs beyond which they are finished
-_UNKNOWN = (math.nan,) * 4
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Pending:
     index: int
     level: Level
     call: EngineCall
+    place: tuple[CodeType, int] | None
     source: Source | None
     nested_in: int | None
     thread: str
@@ -35,9 +38,10 @@ class Pending:
     node_count: int
     chosen: bool = False
     roots: tuple[str, ...] = ()
-    loss: int = -1  # ticket
-    values: dict[int, int] = field(default_factory=dict)  # node id of a leaf → ticket
+    loss: Ticket | None = None
     raw: RawGraph | None = None
+    hold: no_collection | None = None
+    made_before: int = 0  # the thread's count of nodes when the engine starts
     own_ns: int = 0
     started_ns: int = 0
     backward_ns: int = 0
@@ -50,15 +54,17 @@ class Booking:
     Attributes:
         steps: Finished steps, in the order they finished.
         flagged: Whether the step finished last was not finite or raised.
+        failures: Steps whose numbers could not be read; they are there without.
     """
 
     def __init__(self, collector: Collector, ledger: Ledger, gallery: Gallery) -> None:
         self.steps: list[Step] = []
         self.flagged = False
+        self.failures = 0
         self._collector = collector
         self._ledger = ledger
         self._gallery = gallery
-        self._stats: dict[int, Measured] = {}
+        self._seen: dict[Leaf, tuple[Snapshot, int]] = {}  # where the latest value of each is
         self._pending: list[Pending] = []
         self._nodes = 0
 
@@ -72,64 +78,79 @@ class Booking:
 
     def settle(self) -> None:
         """Reads the numbers that have arrived and finishes every waiting step."""
-        self._stats.update(self._collector.settle())
+        self._collector.settle()
         self._ledger.settle()
         waiting, self._pending, self._nodes = self._pending, [], 0
         for pending in waiting:
-            self._finish(pending)
+            try:
+                self._finish(pending)
+            except Exception:
+                self.failures += 1
+                self.steps.append(_step(pending, None))
 
-    def forget(self, windows: list[Window]) -> None:
-        """Drops the numbers of windows that were dropped."""
-        for window in windows:
-            for _, _, _, ticket in window.results:
-                self._stats.pop(ticket, None)
-
-    def give_stats(self, raw: RawGraph, keep: bool) -> None:
-        """Hands a graph the numbers behind its tickets."""
-        take = self._stats.get if keep else self._stats.pop
-        values = {t: s for t in raw.tickets.values() if (s := take(t, None)) is not None}
-        others = [*raw.gradients.values(), *raw.contributions.values()]
-        gradients = {t: s for t in others if t is not None and (s := self._stats.pop(t, None))}
-        raw.stats = values | gradients
+    def finish(self) -> None:
+        """At the end of the run: settles and has the leaves' last values measured."""
+        self.settle()
+        for raw in self._gallery.kept():
+            raw.measure_leaves(self._collector)
+        seen = [
+            (leaf, snapshot.tickets(self._collector).get(node))
+            for leaf, (snapshot, node) in self._seen.items()
+        ]
+        self._collector.settle()
+        for leaf, ticket in seen:
+            if ticket:
+                leaf.value = measured(ticket).stats()
 
     def _finish(self, pending: Pending) -> None:
         finite = self._book_gradients(pending)
-        loss = self._stats.pop(pending.loss, None)
-        value = loss.numbers[1] if loss is not None else None
+        value = measured(pending.loss).low if pending.loss else None
         finite = finite and (value is None or math.isfinite(value))
         self.flagged = pending.error is not None or not finite
-        if pending.raw is not None:
-            self.give_stats(pending.raw, pending.call.keep_graph)
-            self._gallery.offer(pending.index, pending.raw, pending.chosen, self.flagged)
-        else:
-            for ticket in pending.run.gradients.values():
-                self._stats.pop(-1 if ticket is None else ticket, None)
+        raw = pending.raw
+        if raw is not None:
+            self._note_values(pending, raw)
+            if pending.chosen or self.flagged:
+                raw.measure_leaves(self._collector)
+            self._gallery.offer(
+                pending.index,
+                raw,
+                pending.source,
+                chosen=pending.chosen,
+                flagged=self.flagged,
+            )
         self.steps.append(_step(pending, value))
+
+    def _note_values(self, pending: Pending, raw: RawGraph) -> None:
+        """Remembers where the latest values of the leaves are."""
+        if raw.leaf_values is not None:
+            for node in raw.leaf_values.nodes:
+                self._seen[pending.run.leaves[node]] = (raw.leaf_values, node)
 
     def _book_gradients(self, pending: Pending) -> bool:
         """Adds to the leaves' histories; returns whether everything was finite."""
         finite = True
-        for node, leaf in pending.run.leaves.items():
-            value = self._stats.get(pending.values.get(node, -1))
-            leaf.value = value.stats() if value is not None else leaf.value
-            if (node, 0) not in pending.run.gradients:
+        run = pending.run
+        for node, leaf in run.leaves.items():
+            arrived = node in run.arrived
+            if not arrived and (node, 0) not in run.gradients:
                 continue
-            ticket = pending.run.gradients[node, 0]
-            stats = None if ticket is None else self._stats.get(ticket)
-            _append(leaf, pending.index, ticket is not None, stats)
-            finite = finite and (stats is None or stats.is_finite)
+            heard = run.gradients.get((node, 0))
+            row = leaf.gradients
+            row.step.append(pending.index)
+            row.arrived.append(arrived)
+            if heard is None:
+                norm = low = high = zeros = math.nan
+            else:
+                found = measured(heard)
+                _, norm, low, high, *_ = found
+                zeros = found.zero_fraction
+                finite = finite and math.isfinite(norm)
+            row.norm.append(norm)
+            row.min.append(low)
+            row.max.append(high)
+            row.zero_fraction.append(zeros)
         return finite
-
-
-def _append(leaf: Leaf, step: int, arrived: bool, measured: Measured | None) -> None:
-    row = leaf.gradients
-    norm, low, high, zeros = measured.numbers if measured is not None else _UNKNOWN
-    row.step.append(step)
-    row.arrived.append(arrived)
-    row.norm.append(norm)
-    row.min.append(low)
-    row.max.append(high)
-    row.zero_fraction.append(zeros)
 
 
 def _step(pending: Pending, loss: float | None) -> Step:

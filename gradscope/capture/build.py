@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from gradscope.capture.forward import Window
-from gradscope.capture.raw import RawGraph, Slot
+from gradscope.capture.raw import Heard, RawGraph, Slot
+from gradscope.capture.reduce import measured
 from gradscope.capture.source import place, targets
+from gradscope.capture.windows import Window
 from gradscope.model.graph import Edge, Graph, Node, NodeKind, Source, Structure
 from gradscope.model.stats import TensorStats
 
@@ -25,7 +27,7 @@ class Builder:
         iterations = _iterations(raw, order)
         calls = _call_ranks(raw, order)
         labels = _labels(raw, order)
-        inputs = _input_counts(raw)
+        inputs = _input_counts(raw, values)
         nodes = tuple(
             replace(
                 _node(raw, i, order.get(i, -1), labels, iterations, calls),
@@ -35,16 +37,16 @@ class Builder:
             for i in range(len(raw.ops))
         )
         edges = tuple(Edge(*edge) for edge in raw.edges)
-        structure = Structure(nodes, edges, raw.roots, raw.truncated)
+        structure = Structure(nodes, edges, raw.roots, raw.plan.truncated)
         structure = self._structures.setdefault((nodes, edges, raw.roots), structure)
-        contributions = {e: _stats(raw, ticket) for e, ticket in raw.contributions.items()}
+        contributions = {e: _stats(heard) for e, heard in raw.contributions.items()}
         return Graph(structure, values, gradients, contributions, raw.backward_ran)
 
 
-def _input_counts(raw: RawGraph) -> dict[int, int]:
+def _input_counts(raw: RawGraph, values: Iterable[Slot]) -> dict[int, int]:
     """How many forward outputs of each node were seen in use."""
     counts: dict[int, int] = {}
-    slots = [*raw.gradients, *raw.tickets, *((e[2], e[3]) for e in raw.edges)]
+    slots = [*raw.gradients, *values, *((e[2], e[3]) for e in raw.edges)]
     for node, output_nr in slots:
         counts[node] = max(counts.get(node, 1), output_nr + 1)
     return counts
@@ -114,9 +116,15 @@ def _labels(raw: RawGraph, order: dict[int, int]) -> dict[int, str]:
         name = _assigned(window, raw.sequence[node])
         if name:
             labels[node] = name
-    for (node, _), name in reversed(raw.names.items()):
-        labels[node] = name
-    return labels
+    return labels | _alive(raw)
+
+
+def _alive(raw: RawGraph) -> dict[int, str]:
+    """Names found in variables; those of a node with several outputs one after the other."""
+    names: dict[int, dict[int, str]] = {}
+    for (node, output_nr), name in raw.names.items():
+        names.setdefault(node, {}).setdefault(output_nr, name)
+    return {node: ", ".join(by[nr] for nr in sorted(by)) for node, by in names.items()}
 
 
 def _assigned(window: Window, sequence: int) -> str:
@@ -166,7 +174,7 @@ def _module_path(raw: RawGraph, window: Window | None) -> str:
     if window is None or window.call is None:
         return ""
     call = window.call
-    name = raw.module_names.get(call.root_id, "") or call.types[0]
+    name = raw.module_names.get(call.root_id, "") or call.root_name or call.types[0]
     return f"{name}.{call.path}" if call.path else name
 
 
@@ -179,22 +187,21 @@ def _source(window: Window | None) -> Source | None:
 def function_name(function: Any) -> str:
     """What the user called: ``cross_entropy``, ``add``, ``MyFunction``."""
     name = getattr(function, "__name__", "") or str(function)
+    if name in ("__get__", "__set__"):  # of a property such as ``Tensor.real``
+        name = getattr(getattr(function, "__self__", None), "__name__", name)
     if name.startswith("__") and name.endswith("__"):
         name = name.strip("_")
     return str(name)
 
 
-def _stats(raw: RawGraph, ticket: int | None) -> TensorStats | None:
-    measured = None if ticket is None else raw.stats.get(ticket)
-    return None if measured is None else measured.stats()
+def _stats(heard: Heard) -> TensorStats | None:
+    return None if heard is None else measured(heard).stats()
 
 
 def _values(raw: RawGraph) -> dict[Slot, TensorStats]:
-    found = {
-        slot: stats for slot, t in raw.tickets.items() if (stats := _stats(raw, t)) is not None
-    }
-    _fill_views(raw, found)
-    return found
+    values = {slot: found.stats() for slot, found in raw.values().items()}
+    _fill_views(raw, values)
+    return values
 
 
 def _fill_views(raw: RawGraph, values: dict[Slot, TensorStats]) -> None:
@@ -208,19 +215,15 @@ def _fill_views(raw: RawGraph, values: dict[Slot, TensorStats]) -> None:
 
 
 def _gradients(raw: RawGraph) -> dict[Slot, TensorStats | None]:
-    found: dict[Slot, TensorStats | None] = {}
-    for slot, ticket in raw.gradients.items():
-        stats = _stats(raw, ticket)
-        if ticket is None or stats is not None:
-            found[slot] = stats
+    found = {slot: _stats(heard) for slot, heard in raw.gradients.items()}
     outgoing = {e[0]: index for index, e in enumerate(raw.edges)}
-    for node in reversed(raw.passes):
+    for node in reversed(raw.plan.passes):
         edge = outgoing[node]
         known = raw.contributions if edge in raw.contributions else None
         target = raw.edges[edge][2:]
         if known is None and target not in found:
             continue
-        sent = _stats(raw, known[edge]) if known is not None else found[target]
+        sent = _stats(known[edge]) if known is not None else found[target]
         shape = raw.shapes.get(node)
         found[node, 0] = replace(sent, shape=shape) if sent and shape is not None else sent
     return found

@@ -6,22 +6,23 @@ import platform
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
-from types import TracebackType
+from types import FrameType
 from typing import Any
 
 import torch
 
 import gradscope
 from gradscope.capture.backward import BackwardRun
-from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
 from gradscope.capture.forward import ForwardRecorder
-from gradscope.capture.labels import name_results
+from gradscope.capture.labels import MAX_FRAMES, name_results, user_frames
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
-from gradscope.capture.source import UserCode, is_own, place
+from gradscope.capture.reduce import measured
+from gradscope.capture.source import UserCode, is_own, message_of, place
+from gradscope.capture.stats import Collector
+from gradscope.capture.tree import named_parameters
 from gradscope.capture.walk import root_edges
 from gradscope.model.graph import Graph
 from gradscope.model.trace import ScriptError
@@ -30,21 +31,20 @@ MAX_FORWARD_GRAPHS = 4
 
 
 def never_reached(
-    names: Names, forward: ForwardRecorder, booking: Booking, builder: Builder, runner: Any
+    names: Names, forward: ForwardRecorder, builder: Builder, runner: Any
 ) -> tuple[Graph, ...]:
     """Graphs of results that are alive and that no backward has used, newest first.
 
     Args:
         names: The variables to look in.
         forward: Knows which nodes were used.
-        booking: Has the statistics.
         builder: Builds the graphs.
         runner: Makes a ``BackwardRun`` of a walked graph, without listening to it.
     """
     candidates = []
     for name, tensor in names.results:
         node = tensor.grad_fn
-        if node is not None and forward.never_used(node._sequence_nr()):
+        if node is not None and forward.windows.never_used(node._sequence_nr()):
             candidates.append((node._sequence_nr(), name, tensor))
     covered: set[int] = set()
     graphs: list[Graph] = []
@@ -57,7 +57,6 @@ def never_reached(
         run.close()
         covered.update(raw.sequence)
         raw.backward_ran = False
-        booking.give_stats(raw, keep=True)
         graphs.append(builder.build(raw))
     return tuple(graphs)
 
@@ -68,34 +67,46 @@ def name_the_rest(names: Names, leaves: Leaves, modules: ModuleTracker) -> None:
         leaf = leaves.known(tensor)
         if leaf is not None and not leaf.name:
             leaf.name = name
-    for module in list(modules.roots):
-        prefix = names.modules.get(id(module), type(module).__name__)
-        for path, parameter in module.named_parameters():
+    for name, root in modules.roots():
+        prefix = names.modules.get(id(root), name)
+        for path, parameter in named_parameters(root):
             leaves.get(parameter, f"{prefix}.{path}")
 
 
-def scopes(user: UserCode, frame: Any, error: BaseException | None) -> list[Iterable[Any]]:
-    """The variables worth reading at the end: where the error was raised first, then outwards."""
+def measure_leaves(leaves: Leaves, collector: Collector) -> None:
+    """Takes the values that the leaves have now; of those the user let go the last seen stay."""
+    living = [(leaf, tensor) for leaf in leaves if (tensor := leaf.ref()) is not None]
+    tickets = [collector.add(tensor, copy=True) for _, tensor in living]
+    collector.settle()
+    for (leaf, _), ticket in zip(living, tickets, strict=True):
+        if ticket:
+            leaf.value = measured(ticket).stats()
+
+
+def frames_at_end(
+    user: UserCode, frame: FrameType | None, error: BaseException | None
+) -> list[FrameType]:
+    """The frames worth reading at the end: where the error was raised first, then outwards."""
     found = []
     trace = error.__traceback__ if error is not None else None
     while trace is not None:
         if user.owns(trace.tb_frame.f_code):
             found.append(trace.tb_frame)
         trace = trace.tb_next
-    found.reverse()
-    while frame is not None:
-        if user.owns(frame.f_code):
-            found.append(frame)
-        frame = frame.f_back
-    scopes: list[Iterable[Any]] = [
-        list((f.f_globals if f.f_code.co_name == "<module>" else f.f_locals).items()) for f in found
-    ]
+    found = found[: -MAX_FRAMES - 1 : -1]
+    return found + user_frames(user, frame)
+
+
+def main_variables() -> list[tuple[str, Any]]:
+    """The program's global variables, for when its frame is gone."""
     main = sys.modules.get("__main__")
-    return [*scopes, list(vars(main).items())] if main is not None else scopes
+    return [v for v in vars(main).items() if not v[0].startswith("_")] if main else []
 
 
-def script_error(error: BaseException, user: UserCode) -> ScriptError:
+def script_error(error: BaseException | None, user: UserCode) -> ScriptError | None:
     """The exception as data, without gradscope's own frames."""
+    if error is None:
+        return None
     innermost = None
     trace = error.__traceback__
     while trace is not None:
@@ -103,14 +114,7 @@ def script_error(error: BaseException, user: UserCode) -> ScriptError:
             innermost = trace
         trace = trace.tb_next
     source = place(innermost.tb_frame.f_code, innermost.tb_lasti) if innermost else None
-    return ScriptError(type(error).__name__, _message(error), source, _formatted(error))
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "<exception str() failed>"
+    return ScriptError(type(error).__name__, message_of(error), source, _formatted(error))
 
 
 def _formatted(error: BaseException) -> str:
@@ -124,18 +128,6 @@ def _formatted(error: BaseException) -> str:
         return "".join(shown.format())
     except Exception:
         return ""
-
-
-def strip_own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without gradscope's own frames; entries are relinked, not copied."""
-    kept = []
-    while trace is not None:
-        if not is_own(trace.tb_frame.f_code.co_filename):
-            kept.append(trace)
-        trace = trace.tb_next
-    for entry, following in zip(kept, [*kept[1:], None], strict=True):
-        entry.tb_next = following
-    return kept[0] if kept else None
 
 
 def environment() -> dict[str, str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from gradscope.capture.dynamo import own_work, way_through
 
 _ENTRY = "_engine_run_backward"
 
@@ -46,15 +48,26 @@ class Listener(Protocol):
 
 
 class EngineWatch:
-    """Wraps the engine's entry while installed; inert afterwards, even under another's patch."""
+    """Wraps the engine's entry while installed; inert afterwards, even under another's patch.
 
-    def __init__(self, listener: Listener) -> None:
+    Args:
+        listener: Is told of every run.
+        during: Makes the context in which the engine runs.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        during: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
         self._listener: Listener | None = listener
+        self._during = during
+        self.failures = 0
         self.missing: list[str] = []
 
     def install(self, undo: ExitStack) -> None:
         """Replaces both entries; ``undo`` puts back what was there unless others built on it."""
-        undo.callback(self._retire)
+        undo.callback(self.retire)
         for module in (torch.autograd.graph, torch.autograd):
             original = getattr(module, _ENTRY, None)
             if original is None:
@@ -64,18 +77,21 @@ class EngineWatch:
             undo.callback(_put_back, module, wrapped, original)
             setattr(module, _ENTRY, wrapped)
 
-    def _retire(self) -> None:
+    def retire(self) -> None:
+        """Lets every run pass untold."""
         self._listener = None
 
     def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
+        @way_through
         def run_backward(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
             listener = self._listener
             if listener is None or torch.compiler.is_compiling():
                 return original(outputs, *args, **kwargs)
-            begun = listener.begin(_engine_call(outputs, args, kwargs))
+            begun = self._begin(listener, outputs, args, kwargs)
             try:
-                gradients = original(outputs, *args, **kwargs)
+                with self._during():
+                    gradients = original(outputs, *args, **kwargs)
             except BaseException as error:
                 listener.end(begun, None, error)
                 raise
@@ -83,6 +99,21 @@ class EngineWatch:
             return gradients
 
         return run_backward
+
+    @own_work
+    def _begin(
+        self,
+        listener: Listener,
+        outputs: Sequence[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        try:
+            call = _engine_call(outputs, args, kwargs)
+        except Exception:  # called in a way that this torch does not know
+            self.failures += 1
+            return None
+        return listener.begin(call)
 
 
 def _put_back(module: Any, wrapped: object, original: object) -> None:

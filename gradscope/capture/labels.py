@@ -13,7 +13,9 @@ from torch import Tensor
 
 from gradscope.capture.backward import BackwardRun, leaf_tensors
 from gradscope.capture.leaves import Leaves
+from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
+from gradscope.capture.plan import Plan
 from gradscope.capture.raw import RawGraph, Slot
 from gradscope.capture.source import UserCode
 from gradscope.capture.walk import Walked
@@ -32,18 +34,23 @@ class _Known(NamedTuple):
 class Labels:
     """Names graphs and leaves from the variables of the user's frames."""
 
-    def __init__(self, user: UserCode, leaves: Leaves) -> None:
+    def __init__(self, user: UserCode, leaves: Leaves, modules: ModuleTracker) -> None:
         self._user = user
         self._leaves = leaves
-        self._known: dict[int, _Known] = {}
+        self._modules = modules
+        self._known: dict[tuple[Plan, int], _Known] = {}
 
     def scan(self, frame: FrameType) -> Names:
-        """Reads the variables of the user's frames from ``frame`` outwards."""
-        return Names().scan(user_frames(self._user, frame))
+        """Reads the variables of the user's frames from ``frame`` outwards.
+
+        Modules whose frames have returned keep the names they were called by.
+        """
+        return Names(self._user.owns).scan(user_frames(self._user, frame), self._modules.names())
 
     def for_new_leaves(self, walked: Walked, frame: FrameType) -> Names | None:
-        """The user's names, read only when a leaf of the graph is new."""
-        if all(self._leaves.known(t) is not None for _, t in leaf_tensors(walked)):
+        """The user's names, read only when a leaf of the graph was never looked for."""
+        leaves = [self._leaves.known(t) for _, t in leaf_tensors(walked)]
+        if all(leaf is not None and (leaf.name or leaf.sought) for leaf in leaves):
             return None
         return self.scan(frame)
 
@@ -100,9 +107,8 @@ def user_frames(user: UserCode, frame: FrameType | None) -> list[FrameType]:
 
 
 def _root_ids(raw: RawGraph) -> set[int]:
-    return {w.call.root_id for w in raw.windows if w is not None and w.call is not None}
+    return {w.call.root_id for w in raw.calls() if w.call is not None}
 
 
-def _signature(raw: RawGraph) -> int:
-    places = tuple((id(w.code), w.lasti) if w is not None else None for w in raw.windows)
-    return hash((tuple(raw.ops), tuple(raw.edges), places))
+def _signature(raw: RawGraph) -> tuple[Plan, int]:
+    return raw.plan, hash(tuple([(id(w.code), w.lasti) for w in raw.calls()]))

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gradscope.capture.readable import PLAIN
 from gradscope.model.stats import TensorStats
 from gradscope.model.trace import GradientHistory, Parameter, UpdateHistory
 
@@ -20,6 +21,7 @@ class Leaf:
 
     Attributes:
         index: Position in the finished trace.
+        sought: Whether the user's variables were searched for its name.
         fresh: Contributions to ``.grad`` since the last update.
         carried: Older ones that are still in ``.grad``.
         by_optimizer: Whether an optimizer has ever stepped on it.
@@ -29,6 +31,7 @@ class Leaf:
     def __init__(self, index: int, tensor: Tensor) -> None:
         self.index = index
         self.name = ""
+        self.sought = False
         self.optimizers: list[str] = []
         self.fan_in = 0
         self.value: TensorStats | None = None
@@ -100,13 +103,14 @@ class Leaves:
         """The leaf behind a tensor, met now if need be; None past the limit.
 
         A leaf that the user made anew under the same name and shape (``w`` after
-        ``w = w - lr * w.grad``) goes on where the one that is gone left off.
+        ``w = w - lr * w.grad``) goes on where the one that is gone left off. So do those without
+        a name, or the detached inputs of every checkpoint would be listed.
         """
         leaf = self.known(tensor)
         if leaf is not None:
             leaf.name = leaf.name or name
             return leaf
-        leaf = self._successor(tensor, name) if name else None
+        leaf = self._successor(tensor, name)
         if leaf is None:
             if len(self._all) >= MAX_LEAVES:
                 self.dropped += 1
@@ -131,7 +135,12 @@ class Leaves:
 
 
 def sample(tensor: Tensor, elements: int) -> Tensor:
-    """A copy of up to ``elements`` elements, evenly spread; call under ``quiet``."""
+    """A copy of up to ``elements`` elements, evenly spread; call under ``quiet``.
+
+    Nothing where elements cannot be read plainly: fake, sparse, nested, wrapped.
+    """
+    if type(tensor) not in PLAIN or tensor.layout is not torch.strided or tensor.is_nested:
+        return torch.empty(0)
     flat = tensor.detach()
     flat = flat.reshape(-1) if flat.is_contiguous() else flat.flatten()
     step = max(1, flat.numel() // elements)

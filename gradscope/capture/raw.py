@@ -1,50 +1,89 @@
-"""One backward's graph between capture and the finished model: plain, but with tickets."""
+"""One backward's graph between capture and the finished model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gradscope.capture.forward import Window
 from gradscope.capture.leaves import Leaf
-from gradscope.capture.stats import Measured
+from gradscope.capture.plan import Edge4, Plan
+from gradscope.capture.reduce import Measured, Row, measured
+from gradscope.capture.snapshot import Snapshot
+from gradscope.capture.stats import Collector, Ticket
+from gradscope.capture.windows import Window
 
 Slot = tuple[int, int]  # node id, output_nr
+Heard = Row | None  # None: the engine delivered None
 
 
-@dataclass
+@dataclass(slots=True)
 class RawGraph:
-    """Lists by node id; no torch object in it.
+    """Lists by node id; no node or tensor of the user's in it.
 
     Attributes:
-        ops: Autograd names.
+        plan: Its shape.
         sequence: Sequence numbers; -1 for leaves.
         shapes: Shape of the first forward output, where no measurement will tell.
-        edges: ``(source, slot, target, output_nr)``.
-        roots: Ids of the roots.
         leaves: Leaf behind an ``AccumulateGrad``.
         windows: The call that made each node.
+        gradients: What each node received, once measured.
+        contributions: Edge index → what came along it, where a target has several edges.
+        tickets: Forward values beyond those that the windows tell.
+        leaf_values: Values of small leaves, measured by ``measure_leaves``.
         names: Names found in the user's variables.
-        tickets: Tickets of forward values.
-        gradients: Ticket of each received gradient; None: the engine delivered None.
-        contributions: Edge index → ticket, where a target has several edges.
-        passes: Plumbing nodes without a hook of their own.
-        stats: Filled when settled: ticket → numbers.
     """
 
-    ops: list[str]
+    plan: Plan
     sequence: list[int]
     shapes: dict[int, tuple[int, ...]]
-    edges: list[tuple[int, int, int, int]]
-    roots: tuple[int, ...]
-    truncated: int = 0
-    backward_ran: bool = True
-    leaves: dict[int, Leaf] = field(default_factory=dict)
-    windows: list[Window | None] = field(default_factory=list)
+    leaves: dict[int, Leaf]
+    windows: list[Window | None]
+    gradients: dict[Slot, Heard]
+    contributions: dict[int, Heard]
+    tickets: dict[Slot, Ticket] = field(default_factory=dict)
     names: dict[Slot, str] = field(default_factory=dict)
     module_names: dict[int, str] = field(default_factory=dict)
-    tickets: dict[Slot, int] = field(default_factory=dict)
-    gradients: dict[Slot, int | None] = field(default_factory=dict)
-    contributions: dict[int, int | None] = field(default_factory=dict)
-    passes: list[int] = field(default_factory=list)
-    stats: Mapping[int, Measured] = field(default_factory=dict)
+    leaf_values: Snapshot | None = None
+    backward_ran: bool = True
+
+    @property
+    def ops(self) -> list[str]:
+        """Autograd's names."""
+        return self.plan.ops
+
+    @property
+    def edges(self) -> list[Edge4]:
+        """``(source, slot, target, output_nr)``."""
+        return self.plan.edges
+
+    @property
+    def roots(self) -> tuple[int, ...]:
+        """Ids of the roots."""
+        return tuple(dict.fromkeys(node for node, _ in self.plan.roots))
+
+    def measure_leaves(self, collector: Collector) -> None:
+        """Has the copied leaves measured; the numbers are there when ``collector`` has settled."""
+        if self.leaf_values is not None:
+            for node, ticket in self.leaf_values.tickets(collector).items():
+                self.tickets[node, 0] = ticket
+            self.leaf_values = None
+
+    def calls(self) -> list[Window]:
+        """Every window once, in the order of the nodes."""
+        return list({id(w): w for w in self.windows if w is not None}.values())
+
+    def value_tickets(self) -> dict[Slot, Ticket]:
+        """Tickets of the forward results that are or will be measured."""
+        made = {number: i for i, number in enumerate(self.sequence) if number >= 0}
+        tickets = {
+            (made[number], output_nr): ticket
+            for window in self.calls()
+            for number, output_nr, _, ticket in window.results
+            if number in made and ticket is not None
+        }
+        tickets.update(self.tickets)
+        return tickets
+
+    def values(self) -> dict[Slot, Measured]:
+        """Numbers of the forward results that were measured."""
+        tickets = self.value_tickets()
+        return {slot: measured(ticket) for slot, ticket in tickets.items() if ticket}

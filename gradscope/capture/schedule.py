@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 
 from gradscope.capture.build import Builder
 from gradscope.capture.options import CaptureOptions
@@ -11,6 +12,7 @@ from gradscope.model.graph import Graph
 from gradscope.model.trace import Level
 
 MAX_FLAGGED = 3
+MAX_KINDS = 4  # kinds of backward whose graphs are spread separately
 
 
 class Schedule:
@@ -55,53 +57,110 @@ class Schedule:
 
 
 class Gallery:
-    """Keeps a bounded choice of graphs: first, last, flagged, and an even spread between."""
+    """Keeps a bounded choice of graphs: first, last, flagged, and an even spread between.
+
+    Backwards of different kinds, such as those of a GAN's two players, are spread apart: the
+    choice is made per kind, so that none is left out by an unlucky stride.
+    """
 
     def __init__(self, options: CaptureOptions, builder: Builder) -> None:
         self._builder = builder
-        self._wanted = {s for s in options.steps if s >= 0}
-        tail = max((-s for s in options.steps if s < 0), default=1)
-        self._last: deque[tuple[int, RawGraph]] = deque(maxlen=tail)
+        self._exact = {s for s in options.steps if s >= 0}
         self._tail = {s for s in options.steps if s < 0}
-        self._spread: dict[int, RawGraph] = {}
+        self._last: deque[tuple[int, RawGraph]] = deque(maxlen=max([1, *(-s for s in self._tail)]))
+        self._last_of: dict[Hashable, tuple[int, RawGraph]] = {}
+        self._spread: dict[Hashable, _Spread] = {}
         self._flagged: dict[int, RawGraph] = {}
+        self._asked_for: dict[int, RawGraph] = {}
         self._room = max(1, options.max_graphs - MAX_FLAGGED - 1)
-        self._stride = 1
-        self._offered = 0
 
-    def choose(self, index: int) -> bool:
-        """Whether the graph of the step that begins now will be kept for the spread."""
-        chosen = self._chosen(index)
-        self._offered += 1
-        return chosen
+    def choose(self, index: int, kind: Hashable) -> bool:
+        """Whether the graph of the step that begins now will be kept for the spread.
 
-    def offer(self, index: int, raw: RawGraph, chosen: bool, flagged: bool) -> None:
+        Args:
+            index: The step.
+            kind: What tells it from other kinds of backward, such as the line that called it.
+        """
+        if self._exact or self._tail:
+            return index in self._exact
+        spread = self._spread_of(kind)
+        return spread.choose(index)
+
+    def offer(
+        self, index: int, raw: RawGraph, kind: Hashable, *, chosen: bool, flagged: bool
+    ) -> None:
         """Shows the graph of a finished step, which is kept or soon forgotten."""
         if flagged and len(self._flagged) < MAX_FLAGGED:
             if not self._flagged and self._last:
                 before, graph = self._last[-1]
-                self._spread.setdefault(before, graph)
+                self._flagged[before] = graph
             self._flagged[index] = raw
-        if chosen:
-            self._spread[index] = raw
+        if chosen and index in self._exact:
+            self._asked_for[index] = raw
+        elif chosen:
+            spread = self._spread_of(kind)
+            spread.keep(index, raw)
+            spread.thin(max(1, self._room // len(self._spread)))
         self._last.append((index, raw))
-
-    def _chosen(self, index: int) -> bool:
-        if self._wanted or self._tail:
-            return index in self._wanted
-        if self._offered % self._stride:
-            return False
-        if len(self._spread) >= self._room:
-            self._stride *= 2
-            kept = list(self._spread.items())
-            self._spread = dict(kept[::2])
-        return self._offered % self._stride == 0
+        self._last_of[kind if kind in self._spread else None] = (index, raw)
 
     def graphs(self, total: int) -> dict[int, Graph]:
         """Step index → graph, for a run of ``total`` steps."""
-        kept = {**self._spread, **self._flagged}
-        tail = {total + s for s in self._tail}
-        for index, raw in self._last:
-            if not self._tail or index in tail:
-                kept[index] = raw
+        room = max(1, self._room // max(1, len(self._spread)))
+        kept = {**self._flagged, **self._asked_for}
+        for spread in self._spread.values():
+            spread.thin(room)
+            kept.update(spread.kept)
+        if self._tail:
+            wanted = {total + s for s in self._tail}
+            kept.update(item for item in self._last if item[0] in wanted)
+        elif not self._exact:
+            kept.update([*self._last, *self._last_of.values()])
         return {index: self._builder.build(kept[index]) for index in sorted(kept)}
+
+    def kept(self) -> list[RawGraph]:
+        """Every graph that is kept at the moment."""
+        kept = [
+            *self._flagged.values(),
+            *self._asked_for.values(),
+            *(raw for _, raw in [*self._last, *self._last_of.values()]),
+        ]
+        for spread in self._spread.values():
+            kept += spread.kept.values()
+        return kept
+
+    def _spread_of(self, kind: Hashable) -> _Spread:
+        if kind not in self._spread and len(self._spread) >= MAX_KINDS:
+            kind = None
+        return self._spread.setdefault(kind, _Spread())
+
+
+class _Spread:
+    """Graphs of one kind, every ``stride``-th of those met."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, RawGraph] = {}
+        self._stride = 1
+        self._met = 0
+        self._places: dict[int, int] = {}  # step index → place among those met
+
+    def choose(self, index: int) -> bool:
+        """Whether to keep the next graph, of step ``index``."""
+        place = self._met
+        self._met += 1
+        if place % self._stride:
+            return False
+        self._places[index] = place
+        return True
+
+    def keep(self, index: int, raw: RawGraph) -> None:
+        """Takes a chosen graph, unless the stride has grown past it since."""
+        if index in self._places:
+            self.kept[index] = raw
+
+    def thin(self, room: int) -> None:
+        """Doubles the stride until what is kept fits; what is off it goes, however late it came."""
+        while sum(self._places[i] % self._stride == 0 for i in self.kept) > room:
+            self._stride *= 2
+        self._places = {i: p for i, p in self._places.items() if p % self._stride == 0}
+        self.kept = {i: raw for i, raw in self.kept.items() if i in self._places}

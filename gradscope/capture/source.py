@@ -8,13 +8,15 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import CodeType, FrameType
 
 from gradscope.model.graph import Source
 
 _INTERACTIVE = ("<stdin>", "<string>", "<ipython-input", "<cell", "<doctest", "<console")
+MAX_KNOWN = 50_000
+Span = tuple[int, int, int, int]  # first line and column, last line and column
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -29,7 +31,7 @@ def _library_folders() -> tuple[str, ...]:
 
 def is_own(filename: str) -> bool:
     """Whether a file is part of gradscope."""
-    return os.path.abspath(filename).startswith(_OWN)
+    return filename.startswith(_OWN) or os.path.normpath(filename).startswith(_OWN)
 
 
 class UserCode:
@@ -43,35 +45,45 @@ class UserCode:
     def __init__(self, roots: Iterable[str] = ()) -> None:
         self._roots = tuple(os.path.realpath(r) for r in roots)
         self._libraries = _library_folders()
-        self._known: dict[CodeType, bool] = {}
+        # By id, since equal code in two files is equal to Python; holding it keeps the id its own.
+        self._known: dict[int, tuple[bool, CodeType]] = {}
 
     def owns(self, code: CodeType) -> bool:
         """Whether the code object belongs to the user's program."""
-        known = self._known.get(code)
-        if known is None:
-            known = self._known[code] = self._classify(code.co_filename)
-        return known
+        known = self._known.get(id(code))
+        return known[0] if known is not None else self._meet(code)
 
     def innermost(self, frame: FrameType | None) -> FrameType | None:
         """The first frame at or above ``frame`` that is the user's."""
         known = self._known
         while frame is not None:
             code = frame.f_code
-            user = known.get(code)
-            if user is None:
-                user = self.owns(code)
-            if user:
+            found = known.get(id(code))
+            if found[0] if found is not None else self._meet(code):
                 return frame
             frame = frame.f_back
         return None
 
+    def _meet(self, code: CodeType) -> bool:
+        """Classifies a code object; reads its file now, before the user edits it or moves on."""
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        # What a mode or tensor subclass of the user's runs belongs to the line that set it off.
+        user = code.co_name != "__torch_function__" and self._classify(code.co_filename)
+        if user:
+            linecache.getlines(code.co_filename)
+        self._known[id(code)] = (user, code)
+        return user
+
     def _classify(self, filename: str) -> bool:
         if filename.startswith("<"):
             return filename.startswith(_INTERACTIVE)
-        path = os.path.abspath(filename)
+        try:
+            path, real = os.path.abspath(filename), os.path.realpath(filename)
+        except OSError:  # a relative name, and the working directory is gone
+            return True
         if path.startswith(_OWN):
             return False
-        real = os.path.realpath(path)
         if any(real == root or real.startswith(root + os.sep) for root in self._roots):
             return True
         return not (path.startswith(self._libraries) or real.startswith(self._libraries))
@@ -82,22 +94,46 @@ def _positions(code: CodeType) -> tuple[tuple[int | None, int | None, int | None
     return tuple(code.co_positions())
 
 
-@lru_cache(maxsize=65536)
 def place(code: CodeType, lasti: int) -> Source:
     """The user's line at one bytecode position, with the expression that was running."""
+    return _place(code.co_filename, code, lasti)
+
+
+def targets(code: CodeType, lasti: int) -> tuple[str, ...]:
+    """What the running expression is assigned to: ``h = …`` gives ``("h",)``; else empty."""
+    return _targets(code.co_filename, code, lasti)
+
+
+def message_of(error: BaseException) -> str:
+    """``str(error)``, whatever the user made of it."""
+    try:
+        return str(error)
+    except Exception:
+        return "<exception str() failed>"
+
+
+def forget() -> None:
+    """Empties the caches: files may have been edited since the last run in this process."""
+    linecache.checkcache()
+    for cache in (_positions, _place, _targets, _assignments):
+        cache.cache_clear()
+
+
+# The file is part of the key: equal code in two files is equal to Python.
+@lru_cache(maxsize=65536)
+def _place(file: str, code: CodeType, lasti: int) -> Source:
     line, end_line, col, end_col = _position(code, lasti)
-    text = linecache.getline(code.co_filename, line).strip()
+    text = linecache.getline(file, line).strip()
     expression = ""
     if col is not None and end_col is not None:
-        expression = _segment(code.co_filename, line, end_line or line, col, end_col)
-    return Source(code.co_filename, line, text, code.co_qualname, expression)
+        expression = _segment(file, line, end_line or line, col, end_col)
+    return Source(file, line, text, code.co_qualname, expression)
 
 
 @lru_cache(maxsize=65536)
-def targets(code: CodeType, lasti: int) -> tuple[str, ...]:
-    """What the running expression is assigned to: ``h = …`` gives ``("h",)``; else empty."""
+def _targets(file: str, code: CodeType, lasti: int) -> tuple[str, ...]:
     line, end_line, col, end_col = _position(code, lasti)
-    return _assignments(code.co_filename).get((line, col or 0, end_line or line, end_col or 0), ())
+    return _assignments(file).get((line, col or 0, end_line or line, end_col or 0), ())
 
 
 def _position(code: CodeType, lasti: int) -> tuple[int, int | None, int | None, int | None]:
@@ -120,25 +156,42 @@ def _segment(file: str, line: int, end_line: int, col: int, end_col: int) -> str
 
 
 @lru_cache(maxsize=256)
-def _assignments(file: str) -> dict[tuple[int, int, int, int], tuple[str, ...]]:
+def _assignments(file: str) -> dict[Span, tuple[str, ...]]:
     """Span of every assigned expression → the names it is assigned to."""
     text = "".join(linecache.getlines(file))
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return {}
-    found: dict[tuple[int, int, int, int], tuple[str, ...]] = {}
+    found: dict[Span, tuple[str, ...]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
-            found[_span(node.value)] = _target_names(node.targets[0])
+            found.update(_assigned(node.value, node.targets[0]))
         elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-            found[_span(node.value)] = _target_names(node.target)
+            found.update(_assigned(node.value, node.target))
         elif isinstance(node, ast.AugAssign):
             found[_span(node)] = _target_names(node.target)
     return found
 
 
-def _span(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:
+def _assigned(value: ast.expr, target: ast.expr) -> Iterator[tuple[Span, tuple[str, ...]]]:
+    """The expressions whose result ends up in the target; ``x[0] = …`` makes a new ``x``."""
+    if isinstance(target, ast.Subscript):
+        yield _span(target), _target_names(target.value)
+    waiting = [(value, target)]
+    while waiting:
+        value, target = waiting.pop()
+        if isinstance(value, ast.IfExp):
+            waiting += [(value.body, target), (value.orelse, target)]
+        elif isinstance(value, ast.Await):
+            waiting.append((value.value, target))
+        elif isinstance(value, ast.Tuple) and isinstance(target, ast.Tuple):
+            waiting += zip(value.elts, target.elts, strict=False)
+        else:
+            yield _span(value), _target_names(target)
+
+
+def _span(node: ast.expr | ast.stmt) -> Span:
     return (node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
 
 

@@ -50,7 +50,7 @@ def trace_result(result: Any) -> Trace:
     ledger = Ledger(leaves, lambda: None, lambda _: None)
     deep = DeepStack()
     with quiet():
-        names = Names().scan(user_frames(user, sys._getframe(1)))
+        names = Names(user.owns).scan(user_frames(user, sys._getframe(1)))
         walked = walk(roots, walk_limit(MAX_NODES), deep.raise_limit)
         run = BackwardRun(walked, "ops", collector, ledger, fills_grad=False)
         run.find_leaves(leaves, names.tensors)
@@ -67,7 +67,7 @@ def trace_result(result: Any) -> Trace:
                 raw.tickets[node, 0] = collector.add(tensor_or_none)
         index.clear()
         run.close()
-        raw.stats = collector.settle()
+        collector.settle()
     raw.backward_ran = False
     graph = Builder().build(raw)
     return Trace(

@@ -12,129 +12,128 @@ changed in place while it waited (its version moved) is dropped and counted, nev
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gradscope.capture.quiet import no_collection
-from gradscope.model.stats import TensorStats
+from gradscope.capture.quiet import no_collection, outside_transforms, transforms_active
+from gradscope.capture.readable import PLAIN, Unreadable, is_wrapped, readable
+from gradscope.capture.reduce import (
+    SAMPLE_FROM,
+    SAMPLED,
+    Kind,
+    Reduced,
+    Row,
+    count_nonfinite,
+    count_nonzeros,
+    dense_form,
+    exact_norms,
+    extent,
+    kind_of,
+    measured,
+    reduce_one,
+    reduce_rows,
+    row_of,
+    rows_of,
+)
 
 SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction per tensor
-GROUP_ELEMENTS = 1 << 18  # at most so many elements of the user's are kept alive while they wait
-SAMPLE_FROM = SMALL  # elements; above, zeros are counted on a sample
-SAMPLE_BLOCKS, SAMPLE_WIDTH = 64, 128
-
-_PLAIN = frozenset({Tensor, torch.nn.Parameter})
-_STRIDED = torch.strided
+GROUP_ELEMENTS = 1 << 16  # so many fit into the cache while a group is reduced
+WAITING_ELEMENTS = 1 << 19  # at most so many of the user's are kept alive while they wait
+MAX_GROUPS = 2048
 
 
-class Unreadable(Exception):
-    """The tensor has no numbers to read: fake, or wrapped by a function transform."""
+# Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
+Ticket = bytearray
+_WHOLE = slice(None)
 
 
-class Measured(NamedTuple):
-    """Numbers of one tensor, made into ``TensorStats`` only where somebody asks.
+class _Group:
+    """Tensors of one kind that wait to be reduced together."""
 
-    ``numbers`` are norm, min, max and share of zeros.
-    """
+    __slots__ = ("count", "keys", "kind", "limit", "sinks", "tensors", "versions")
 
-    template: TensorStats
-    numbers: Sequence[float]
-    sampled: bool
-    nan: int | None = 0
-    inf: int | None = 0
+    def __init__(self, kind: Kind, limit: int) -> None:
+        self.kind = kind
+        self.count = kind.template.count
+        self.limit = limit  # tensors; 0: none waits
+        self.clear()
 
-    def stats(self) -> TensorStats:
-        """The model's form of it."""
-        like = self.template
-        norm, low, high, zeros = (None if math.isnan(n) else n for n in self.numbers)
-        nan = self.nan
-        if nan or self.inf is None:
-            norm, low, high = self.numbers[:3]
-        if like.dtype.startswith("complex"):
-            low = high = None
-        only = low if like.count == 1 else None
-        return TensorStats(
-            like.shape,
-            like.dtype,
-            like.device,
-            like.count,
-            norm,
-            low,
-            high,
-            zeros,
-            self.sampled,
-            nan,
-            self.inf,
-            only,
-        )
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether every element is."""
-        return math.isfinite(self.numbers[0])
+    def clear(self) -> None:
+        self.tensors: list[Tensor] = []
+        self.versions: list[int] = []
+        self.sinks: list[Any] = []
+        self.keys: list[Any] = []
 
 
 class _OnDevice(NamedTuple):
-    tickets: list[int]
-    template: TensorStats
-    numbers: Tensor  # (rows, 4): norm, min, max, share of zeros
-    sampled: bool
+    kind: Kind
+    sinks: list[Any]
+    keys: list[Any]
+    numbers: Tensor  # (rows, 4)
 
 
 class Collector:
-    """Hands out a ticket per tensor and, once settled, the numbers for it."""
+    """Measures tensors and delivers the numbers of each to where they are wanted."""
 
     def __init__(self) -> None:
         self.dropped: dict[str, int] = {}
-        self._groups: dict[object, list[tuple[int, Tensor, int]]] = {}
-        self._waiting = 0  # bytes
+        self._groups: dict[object, _Group] = {}
+        self._waiting = 0  # elements
         self._elsewhere: list[_OnDevice] = []
-        self._done: dict[int, Measured] = {}
-        self._next = 0
 
-    def add(self, tensor: Tensor) -> int:
-        """Queues a tensor; call with torch functions disabled.
-
-        A tensor without graph is held itself, so that the engine, which sees it in use, does not
-        reuse its memory; of others only their data is held.
+    def add(self, tensor: Tensor, copy: bool = False) -> Ticket:
+        """Measures a tensor now or later.
 
         Args:
             tensor: Any strided, sparse or complex tensor.
-
-        Returns:
-            The ticket under which ``settle`` gives its numbers; it stays unanswered when the
-            tensor could not be read.
+            copy: Whether it may be changed in place before ``settle``.
         """
-        ticket = self._next
-        self._next = ticket + 1
-        if type(tensor) not in _PLAIN:
-            try:
-                tensor = _readable(tensor)
-            except Unreadable:
-                self.drop("tensors without readable numbers (fake or function-transform wrapped)")
-                return ticket
-        numel = tensor.numel()
-        if numel > SMALL or numel == 0 or tensor.layout is not _STRIDED:
-            self._reduce_one(ticket, tensor.detach())
-            return ticket
-        key = (tensor.shape, tensor.dtype, tensor.device)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = []
-        held = tensor.detach() if tensor.requires_grad else tensor
-        group.append((ticket, held, tensor._version))
-        self._waiting += numel
-        if self._waiting > GROUP_ELEMENTS:
-            self.flush()
+        ticket = Ticket()
+        self.put(tensor, ticket, _WHOLE, copy)
         return ticket
 
-    def add_copy(self, tensor: Tensor) -> int:
-        """Like ``add`` for a tensor that may be changed in place before ``settle``."""
-        small = tensor.layout is torch.strided and tensor.numel() <= SMALL
-        return self.add(tensor.detach().clone() if small else tensor)
+    def put(self, tensor: Tensor, sink: Any, key: object, copy: bool = False) -> None:
+        """Sets ``sink[key]`` to a row for ``measured``, by ``settle`` at the latest.
+
+        Nothing is set when the tensor cannot be read. Call with torch functions disabled. A
+        tensor without graph is held itself, so that the engine, which sees it in use, does not
+        reuse its memory; of others only their data is held.
+        """
+        try:
+            if transforms_active():
+                with outside_transforms():
+                    self._put(readable(tensor), sink, key, copy)
+            elif type(tensor) in PLAIN and not is_wrapped(tensor):
+                self._put(tensor, sink, key, copy)
+            else:
+                self._put(readable(tensor), sink, key, copy)
+        except Unreadable:
+            self.drop("tensors without readable numbers (fake or function-transform wrapped)")
+        except Exception:
+            self.drop("tensors that could not be measured")
+
+    def _put(self, tensor: Tensor, sink: Any, key: object, copy: bool) -> None:
+        like = (tensor.shape, tensor.dtype, tensor.device, tensor.layout)
+        group = self._groups.get(like)
+        if group is None:
+            group = self._new_group(like, tensor)
+        if not group.limit:
+            self._reduce_one(tensor.detach(), group.kind, sink, key)
+            return
+        if copy:
+            tensor = tensor.detach().clone()
+        group.tensors.append(tensor.detach() if tensor.requires_grad else tensor)
+        group.versions.append(tensor._version)
+        group.sinks.append(sink)
+        group.keys.append(key)
+        self._waiting += group.count
+        if len(group.keys) >= group.limit:
+            self._flush(group)
+        elif self._waiting > WAITING_ELEMENTS:
+            self.flush()
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Counts something that was not measured."""
@@ -142,174 +141,153 @@ class Collector:
 
     def flush(self) -> None:
         """Reduces every waiting tensor, so that none is kept alive."""
-        groups, self._groups, self._waiting = self._groups, {}, 0
-        with no_collection():
-            for waiting in groups.values():
-                self._reduce_group(waiting)
+        if not self._waiting:
+            return
+        with no_collection(), outside_transforms() if transforms_active() else nullcontext():
+            for group in self._groups.values():
+                if group.tensors:
+                    self._flush(group)
+        if len(self._groups) > MAX_GROUPS:
+            self._groups.clear()
 
-    def _reduce_group(self, waiting: list[tuple[int, Tensor, int]]) -> None:
-        if waiting:
-            same = [(ticket, t) for ticket, t, version in waiting if t._version == version]
-            if len(same) < len(waiting):
-                self.drop("tensors changed in place before measurement", len(waiting) - len(same))
-            if same:
-                tensors = [t for _, t in same]
-                rows = torch.stack(tensors).reshape(len(same), -1)
-                self._reduce([k for k, _ in same], rows, _template(tensors[0]))
-
-    def settle(self) -> dict[int, Measured]:
-        """Flushes, moves what is left to Python, and returns everything measured since last time.
-
-        Returns:
-            Ticket to numbers.
-        """
+    def settle(self) -> None:
+        """Flushes, and moves what is left elsewhere to Python."""
         self.flush()
         elsewhere, self._elsewhere = self._elsewhere, []
         by_device: dict[torch.device, list[_OnDevice]] = {}
         for item in elsewhere:
             by_device.setdefault(item.numbers.device, []).append(item)
         for items in by_device.values():
-            moved = iter(torch.cat([i.numbers for i in items]).tolist())
+            try:
+                moved = iter(torch.cat([i.numbers for i in items]).tolist())
+            except Exception:
+                self.drop("tensors that could not be measured", sum(len(i.keys) for i in items))
+                continue
             for item in items:
-                for ticket in item.tickets:
-                    row = next(moved)
-                    unknown = None if not math.isfinite(row[0]) else 0
-                    self._done[ticket] = Measured(
-                        item.template, row, item.sampled, unknown, unknown
-                    )
-        done, self._done = self._done, {}
-        return done
+                for sink, key, numbers in zip(item.sinks, item.keys, moved, strict=False):
+                    norm, low, high, nonzero = numbers
+                    unknown = 0 if math.isfinite(norm) else -1
+                    sink[key] = row_of(item.kind, norm, low, high, nonzero, unknown, unknown)
 
-    def _reduce_one(self, ticket: int, tensor: Tensor) -> None:
-        template = _template(tensor)
-        if template.count == 0:
-            self._done[ticket] = Measured(template, (0.0, math.nan, math.nan, math.nan), False)
-        elif tensor.layout is torch.strided:
-            dense, repeats = _dense(tensor)
-            self._reduce([ticket], dense.reshape(1, -1), template, repeats)
-        else:
-            self._done[ticket] = _sparse(tensor, template)
+    def _new_group(self, key: object, tensor: Tensor) -> _Group:
+        kind = kind_of(tensor)
+        count = kind.template.count
+        grouped = 0 < count <= SMALL and tensor.layout is torch.strided
+        group = _Group(kind, max(1, GROUP_ELEMENTS // count) if grouped else 0)
+        self._groups[key] = group
+        return group
 
-    def _reduce(
-        self, tickets: list[int], rows: Tensor, template: TensorStats, repeats: int = 1
-    ) -> None:
-        numbers = _reductions(rows, math.sqrt(repeats))
-        sampled = rows.shape[1] > SAMPLE_FROM
-        if rows.device.type != "cpu":
-            self._elsewhere.append(_OnDevice(tickets, template, numbers, sampled))
+    def _flush(self, group: _Group) -> None:
+        tensors, versions, sinks, keys = group.tensors, group.versions, group.sinks, group.keys
+        group.clear()
+        self._waiting -= len(tensors) * group.count
+        if [t._version for t in tensors] != versions:
+            same = [i for i, t in enumerate(tensors) if t._version == versions[i]]
+            self.drop("tensors changed in place before measurement", len(tensors) - len(same))
+            tensors, sinks, keys = (
+                [tensors[i] for i in same],
+                [sinks[i] for i in same],
+                [keys[i] for i in same],
+            )
+        if not tensors:
             return
-        listed = numbers.tolist()
-        for ticket, row in zip(tickets, listed, strict=True):
-            self._done[ticket] = Measured(template, row, sampled)
-        wrong = [i for i, row in enumerate(listed) if _is_suspicious(row)]
-        for i, repaired in zip(wrong, _repair(rows[wrong], repeats) if wrong else (), strict=True):
-            norm, zeros, nan, inf = repaired
-            numbers_of_row = (norm, listed[i][1], listed[i][2], zeros)
-            self._done[tickets[i]] = Measured(template, numbers_of_row, sampled, int(nan), int(inf))
+        try:
+            self._reduce(group.kind, tensors, sinks, keys)
+        except Exception:
+            self.drop("tensors that could not be measured", len(tensors))
+
+    def _reduce(self, kind: Kind, tensors: list[Tensor], sinks: list[Any], keys: list[Any]) -> None:
+        rows = torch.stack(tensors).view(len(tensors), -1)
+        if rows.device.type != "cpu":
+            reduced = reduce_rows(rows)
+            numbers = torch.stack([r.to(reduced[0].dtype) for r in reduced], dim=1)
+            self._elsewhere.append(_OnDevice(kind, sinks, keys, numbers))
+            return
+        norms, lows, highs = (numbers.tolist() for numbers in extent(rows))
+        doubtful = not (min(norms) > kind.tiny and math.isfinite(sum(norms)))
+        if doubtful and any(
+            _is_doubtful(kind, *row) for row in zip(norms, lows, highs, strict=True)
+        ):
+            norms = exact_norms(rows).tolist()
+        found = rows_of(kind, norms, lows, highs, count_nonzeros(rows).tolist())
+        for sink, key, row in zip(sinks, keys, found, strict=True):
+            sink[key] = row
+        if doubtful:
+            for norm, tensor, sink, key in zip(norms, tensors, sinks, keys, strict=True):
+                if not math.isfinite(norm):
+                    sink[key] = _nonfinite_row(kind, tensor, sink[key])
+
+    def _reduce_one(self, tensor: Tensor, kind: Kind, sink: Any, key: object) -> None:
+        if kind.template.count == 0:
+            sink[key] = row_of(kind, 0.0, math.nan, math.nan, math.nan)
+        elif tensor.layout is not torch.strided:
+            if tensor.device.type != "cpu":  # to read it is to wait for the device
+                self.drop("sparse tensors on an accelerator")
+            else:
+                sink[key] = _sparse(tensor, kind)
+        else:
+            dense, repeats = dense_form(tensor)
+            reduced = reduce_one(dense)
+            if dense.device.type == "cpu":
+                sink[key] = _row(kind, dense, reduced, repeats)
+            else:
+                self._elsewhere.append(_on_device(kind, dense, reduced, repeats, sink, key))
 
 
-def _readable(tensor: Tensor) -> Tensor:
-    """The plain tensor behind a subclass; raises ``Unreadable`` where there is none."""
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        raise Unreadable
-    local = getattr(tensor, "to_local", None)
-    if local is not None:
-        return _readable(local())
-    if isinstance(tensor, torch._subclasses.FakeTensor) or tensor.is_meta:
-        raise Unreadable
-    if tensor.is_quantized or tensor.is_nested:
-        raise Unreadable
-    return tensor.as_subclass(Tensor)
+def _on_device(
+    kind: Kind, dense: Tensor, reduced: Reduced, repeats: int, sink: Any, key: object
+) -> _OnDevice:
+    norm, low, high, nonzero = reduced
+    kind, counted = _share_of(kind, dense)
+    scaled = (norm * math.sqrt(repeats), low, high, nonzero / counted)
+    numbers = torch.stack([n.to(norm.dtype) for n in scaled]).unsqueeze(0)
+    return _OnDevice(kind, [sink], [key], numbers)
 
 
-def _template(tensor: Tensor) -> TensorStats:
-    return TensorStats(
-        shape=tuple(tensor.shape),
-        dtype=str(tensor.dtype).removeprefix("torch."),
-        device=str(tensor.device),
-        count=tensor.numel(),
-    )
+def _share_of(kind: Kind, dense: Tensor) -> tuple[Kind, int]:
+    """The kind of a tensor whose zeros are given as a share, and of how many elements."""
+    sampled = dense.numel() > SAMPLE_FROM
+    if kind.of != 1 or kind.sampled != sampled:
+        kind = kind._replace(of=1, sampled=sampled)
+    return kind, SAMPLED if sampled else dense.numel()
 
 
-def _dense(tensor: Tensor) -> tuple[Tensor, int]:
-    """The same elements laid out for a fast pass, and how often each stands for itself."""
-    repeats = 1
-    for dim, stride in enumerate(tensor.stride()):
-        if stride == 0 and tensor.shape[dim] > 1:
-            repeats *= tensor.shape[dim]
-            tensor = tensor.narrow(dim, 0, 1)
-    if not tensor.is_contiguous():
-        tensor = tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))
-    return tensor, repeats
+def _row(kind: Kind, dense: Tensor, reduced: Reduced, repeats: int) -> Row:
+    """Reads the numbers of one tensor on the CPU."""
+    norm, low, high, nonzero = (number.item() for number in reduced)
+    nan = inf = 0
+    if not kind.tiny < norm < math.inf:
+        norm = exact_norms(dense.reshape(1, -1)).item()
+        if not math.isfinite(norm):
+            nan, inf = count_nonfinite(dense)
+    kind, counted = _share_of(kind, dense)
+    share = nonzero / counted
+    return row_of(kind, norm * math.sqrt(repeats), low, high, share, nan * repeats, inf * repeats)
 
 
-def _reductions(rows: Tensor, scale: float) -> Tensor:
-    """(rows, 4): L2 norm times ``scale``, min, max and share of zeros of every row."""
-    real = torch.view_as_real(rows).reshape(rows.shape[0], -1) if rows.is_complex() else rows
-    if not real.dtype.is_floating_point:
-        real = real.double()
-    wide = _accumulator(real)
-    norm = torch.linalg.vector_norm(real, dim=1, dtype=wide)
-    if scale != 1.0:
-        norm = norm * scale
-    low, high = real.amin(1), real.amax(1)
-    if rows.is_complex():
-        low = high = torch.full_like(norm, math.nan)
-    numbers = [n.double() for n in (norm, low, high, _zero_share(rows))]
-    return torch.stack(numbers, dim=1)
+def _is_doubtful(kind: Kind, norm: float, low: float, high: float) -> bool:
+    """Whether the norm is not finite, or inexact since the squares of the elements underflow."""
+    return not kind.tiny < norm < math.inf and not low == high == 0.0
 
 
-def _accumulator(real: Tensor) -> torch.dtype:
-    """Half types overflow in their own dtype; elsewhere than the CPU a repair is impossible."""
-    if real.device.type == "cuda":
-        return torch.float64
-    return torch.float32 if real.element_size() < 4 else real.dtype
+def _nonfinite_row(kind: Kind, tensor: Tensor, row: Row) -> Row:
+    """The row of a tensor with NaN or Inf, now with their counts."""
+    found = measured(row)
+    nonzero = int(torch.count_nonzero(tensor))
+    return row_of(kind, found.norm, found.low, found.high, nonzero, *count_nonfinite(tensor))
 
 
-def _zero_share(rows: Tensor) -> Tensor:
-    width = rows.shape[1]
-    if width > SAMPLE_FROM:
-        step = width // SAMPLE_BLOCKS
-        rows = rows[:, : step * SAMPLE_BLOCKS].unflatten(1, (SAMPLE_BLOCKS, step))
-        rows = rows[:, :, :SAMPLE_WIDTH].reshape(rows.shape[0], -1)
-    if rows.is_complex():
-        return 1.0 - rows.ne(0).sum(1) / rows.shape[1]
-    # A sum of |sign| is four times as fast as count_nonzero along a dimension; NaN stays NaN.
-    nonzero = torch.sign(rows).abs_().sum(1, dtype=torch.float32)
-    return 1.0 - nonzero / rows.shape[1]
-
-
-def _is_suspicious(numbers: list[float]) -> bool:
-    """Not finite, or over- or underflowed in its own dtype."""
-    norm, low, high, _ = numbers
-    return not math.isfinite(norm) or (norm == 0.0 and not low == high == 0.0)
-
-
-def _repair(rows: Tensor, repeats: int) -> list[list[float]]:
-    """Per row: the norm redone in float64, share of zeros, and how many are NaN and Inf."""
-    real = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
-    norm = torch.linalg.vector_norm(real, dim=1, dtype=torch.float64) * math.sqrt(repeats)
-    zeros = _zero_share(torch.nan_to_num(rows, nan=1.0)).double()
-    nan = torch.isnan(real).sum(1).double() * repeats
-    inf = torch.isinf(real).sum(1).double() * repeats
-    repaired: list[list[float]] = torch.stack([norm, zeros, nan, inf], dim=1).tolist()
-    return repaired
-
-
-def _sparse(tensor: Tensor, template: TensorStats) -> Measured:
+def _sparse(tensor: Tensor, kind: Kind) -> Row:
     """Numbers of a sparse tensor, its unstored elements counted as zeros."""
     if tensor.layout is not torch.sparse_coo:
         tensor = tensor.to_sparse_coo()
     values = tensor.coalesce().values()
     stored = values.numel()
     if stored == 0:
-        return Measured(template, (0.0, 0.0, 0.0, 1.0), False)
-    rows = values.reshape(1, -1)
-    norm, low, high, zeros = _reductions(rows, 1.0)[0].tolist()
-    nan = inf = 0.0
-    if _is_suspicious([norm, low, high, zeros]):
-        norm, zeros, nan, inf = _repair(rows, 1)[0]
-    if stored < template.count:
+        return row_of(kind, 0.0, 0.0, 0.0, 0)
+    row = measured(_row(kind, values, reduce_one(values), 1))
+    low, high = row.low, row.high
+    if stored < kind.template.count:
         low, high = min(low, 0.0), max(high, 0.0)
-    zeros = 1.0 - (1.0 - zeros) * stored / template.count
-    return Measured(template, (norm, low, high, zeros), stored > SAMPLE_FROM, int(nan), int(inf))
+    share = row.nonzero * stored / kind.template.count
+    return row_of(row.kind, row.norm, low, high, share, row.nan or 0, row.inf or 0)

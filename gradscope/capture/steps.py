@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import sys
 import threading
-import weakref
 from time import perf_counter_ns
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking, Pending
+from gradscope.capture.dynamo import own_work
 from gradscope.capture.engine import EngineCall
-from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.forward import ForwardRecorder, counter
 from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.options import CaptureOptions
+from gradscope.capture.plan import Plans
 from gradscope.capture.quiet import no_collection, quiet
+from gradscope.capture.saved import read_saved
 from gradscope.capture.schedule import Gallery, Schedule
-from gradscope.capture.source import UserCode, place
+from gradscope.capture.snapshot import Snapshot, fits
+from gradscope.capture.source import UserCode, message_of, place
 from gradscope.capture.stack import DeepStack, walk_limit
-from gradscope.capture.stats import SMALL, Collector
+from gradscope.capture.stats import Collector
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import DEEP, root_edges, walk
 
@@ -45,6 +49,7 @@ class StepRecorder:
         ledger: Ledger,
         booking: Booking,
         gallery: Gallery,
+        labels: Labels,
     ) -> None:
         self.own_ns = 0
         self.failures = 0
@@ -58,107 +63,143 @@ class StepRecorder:
         self._ledger = ledger
         self._booking = booking
         self._gallery = gallery
-        self._labels = Labels(user, leaves)
+        self._labels = labels
+        self._plans = Plans()
         self._active: list[Pending] = []
         self._lock = threading.RLock()
         self._count = 0
-        self._deep_results: list[weakref.ref[Tensor]] = []
         self._before = (perf_counter_ns(), 0)  # end of the last step, own time up to it
         self._set_level()
-        forward.on_deep = self.deep.raise_limit
+        forward.on_deep = self._touched_deep
 
+    @property
+    def running(self) -> int:
+        """Engine runs that have begun and not ended."""
+        return len(self._active)
+
+    @own_work
     def begin(self, call: EngineCall) -> Pending | None:
         """Walks the graph and listens to it; None when that failed (counted)."""
         started = perf_counter_ns()
+        hold = no_collection()
+        hold.__enter__()  # until the step has ended and the graph is gone
         try:
-            with self._lock, quiet(), no_collection():
+            with self._lock, quiet():
                 pending = self._begin(call, sys._getframe(2))
         except Exception:
             self.failures += 1
+            hold.release()
             return None
+        pending.hold = hold
+        pending.made_before = counter()
         pending.started_ns = perf_counter_ns()
         pending.own_ns = pending.started_ns - started
         return pending
 
+    @own_work
     def end(self, begun: Pending | None, gradients: object, error: BaseException | None) -> None:
         """Stops listening and books the step."""
         if begun is None:
             return
         started = perf_counter_ns()
         begun.backward_ns = started - begun.started_ns
-        begun.error = None if error is None else f"{type(error).__name__}: {error}"
+        begun.error = None if error is None else f"{type(error).__name__}: {message_of(error)}"
         try:
-            with self._lock, quiet(), no_collection():
+            with self._lock, quiet():
                 self._end(begun, gradients)
         except Exception:
             self.failures += 1
         finally:
-            begun.run.close()
+            self._close(begun.run)
+            begun.call = begun.call._replace(outputs=(), inputs=())  # the user's tensors
             if begun in self._active:
                 self._active.remove(begun)
+            if begun.hold is not None:
+                begun.hold.release()
         self.failures += begun.run.failures
         self.own_ns += begun.own_ns + begun.run.own_ns + perf_counter_ns() - started
 
-    def deep_graph_alive(self) -> bool:
-        """Whether a result of a deep graph may still be held by the user."""
-        return any(ref() is not None for ref in self._deep_results)
+    def _close(self, run: BackwardRun) -> None:
+        try:
+            run.close()
+        except Exception:
+            self.failures += 1
+
+    def _touched_deep(self, node: Any) -> None:
+        self.deep.raise_limit()
+        self.deep.watch([node])
 
     def _begin(self, call: EngineCall, frame: FrameType) -> Pending:
         level = self._schedule.level
         limit = walk_limit(self._options.max_nodes_walked)
         walked = walk(root_edges(call.outputs), limit, self.deep.raise_limit)
         user = self._user.innermost(frame)
+        place_of_call = (user.f_code, user.f_lasti) if user is not None else None
         pending = Pending(
             index=self._count,
             level=level,
             call=call,
-            source=place(user.f_code, user.f_lasti) if user else None,
-            nested_in=self._active[-1].index if self._active and _inside_backward() else None,
+            place=place_of_call,
+            source=place(*place_of_call) if place_of_call is not None else None,
+            nested_in=self._outer(),
             thread=threading.current_thread().name,
-            run=BackwardRun(walked, level, self._collector, self._ledger, call.fills_grad),
+            run=BackwardRun(
+                walked, level, self._collector, self._ledger, call.fills_grad, self._plans
+            ),
             node_count=len(walked.nodes) + walked.truncated,
         )
         self._count += 1
         self._active.append(pending)
         try:
             self._prepare(pending, frame)
-        except Exception:
+        except BaseException:
             self._active.remove(pending)
             pending.run.close()
             raise
         return pending
+
+    def _outer(self) -> int | None:
+        """The step during which this thread begins another, told by the engine's task."""
+        task = torch._C._current_graph_task_id()
+        if task == -1:
+            return None
+        same = [p.index for p in self._active if p.run.task == task]
+        return same[-1] if same else next((p.index for p in reversed(self._active)), None)
 
     def _prepare(self, pending: Pending, frame: FrameType) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
         names = self._labels.for_new_leaves(run.walked, frame)
         run.find_leaves(self._leaves, names.tensors if names is not None else {})
+        if names is not None:
+            for leaf in run.leaves.values():
+                leaf.sought = True
         if pending.level != "params":
             pending.raw = run.raw(self._forward)
             pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)
-            pending.chosen = self._gallery.choose(pending.index)
+            pending.chosen = self._gallery.choose(pending.index, pending.source)
+            if pending.chosen and pending.level == "ops":
+                read_saved(pending.raw, run.walked.nodes, self._collector)
         if len(run.walked.nodes) >= DEEP:
-            self._remember_deep(outputs, frame)
+            self.deep.watch(run.walked.nodes)
         if pending.call.fills_grad:
             self._ledger.look(run.leaves.values())
         self._measure_before(pending, outputs)
         run.listen(self._chosen(pending))
 
-    def _remember_deep(self, outputs: list[Tensor], frame: FrameType) -> None:
-        results = [t for _, t in self._labels.scan(frame).results] + outputs
-        self._deep_results = [ref for ref in self._deep_results if ref() is not None]
-        self._deep_results += [weakref.ref(t) for t in results]
-
     def _measure_before(self, pending: Pending, outputs: list[Tensor]) -> None:
         if outputs and outputs[0].numel() == 1 and not outputs[0].is_complex():
-            pending.loss = self._collector.add_copy(outputs[0])
+            pending.loss = self._collector.add(outputs[0], copy=True)
         if pending.raw is None:
             return
+        small, measured = [], {}
         for node, leaf in pending.run.leaves.items():
             tensor = leaf.ref()
-            if tensor is not None and (tensor.numel() <= SMALL or pending.chosen):
-                ticket = self._collector.add_copy(tensor)
-                pending.values[node] = pending.raw.tickets[node, 0] = ticket
+            if tensor is not None and fits(tensor):
+                small.append((node, tensor.detach()))
+            elif tensor is not None and pending.chosen:
+                measured[node] = self._collector.add(tensor)
+        pending.raw.leaf_values = Snapshot(small, measured)
 
     def _chosen(self, pending: Pending) -> set[int] | None:
         """Nodes to listen at: all, only leaves, or the last node of every module call."""
@@ -167,9 +208,9 @@ class StepRecorder:
         if pending.level == "params":
             return set()
         last: dict[int, tuple[int, int]] = {}
-        for i, node in enumerate(pending.run.walked.nodes):
-            number = node._sequence_nr()
-            window = self._forward.window(number)
+        raw = pending.raw
+        windows = zip(raw.sequence, raw.windows, strict=True) if raw is not None else ()
+        for i, (number, window) in enumerate(windows):
             call = window.call if window is not None else None
             while call is not None:
                 last[call.serial] = max(last.get(call.serial, (-1, -1)), (number, i))
@@ -178,15 +219,23 @@ class StepRecorder:
 
     def _end(self, pending: Pending, gradients: object) -> None:
         run = pending.run
+        made = counter()
+        if pending.call.create_graph and made != pending.made_before:
+            function = torch.autograd.backward if pending.call.fills_grad else torch.autograd.grad
+            self._forward.note_engine(function, pending.made_before, made, pending.place)
         if isinstance(gradients, tuple | list) and not pending.call.fills_grad:
-            run.returned(root_edges(pending.call.inputs), gradients)
+            run.returned(pending.call.inputs, gradients)
         if pending.raw is not None:
-            self._forward.used_by(pending.raw.sequence, pending.call.keep_graph)
+            raw, keep = pending.raw, pending.call.keep_graph
+            self._forward.windows.used_by(raw.sequence, raw.ops, keep)
+        if run.walked.truncated:
+            self._collector.drop("graphs that were not walked to their end")
+            self._forward.windows.mark_used()
         self._ledger.last_step = pending.index
         if pending.call.fills_grad:
             self._ledger.remember(run.leaves.values())
         self._booking.add(pending)
-        self._booking.forget(self._forward.age())
+        self._forward.windows.age(counter())
         self._advance(pending)
 
     def _advance(self, pending: Pending) -> None:
@@ -200,7 +249,3 @@ class StepRecorder:
 
     def _set_level(self) -> None:
         self._forward.recording = self._schedule.level != "params"
-
-
-def _inside_backward() -> bool:
-    return torch._C._current_graph_task_id() != -1

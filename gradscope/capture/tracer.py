@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter_ns
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
+from gradscope.capture.compiled import CompiledCalls
 from gradscope.capture.ending import (
     environment,
+    frames_at_end,
+    main_variables,
+    measure_leaves,
     name_the_rest,
     never_reached,
-    scopes,
     script_error,
 )
 from gradscope.capture.engine import EngineWatch
+from gradscope.capture.forked import retire_in_children
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
+from gradscope.capture.labels import Labels, user_frames
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.patches import Functions, Threads
+from gradscope.capture.pause import Pause
 from gradscope.capture.quiet import quiet
 from gradscope.capture.schedule import Gallery
-from gradscope.capture.source import UserCode, place
+from gradscope.capture.source import UserCode, forget, message_of, place
 from gradscope.capture.stack import walk_limit
 from gradscope.capture.stats import Collector
 from gradscope.capture.steps import StepRecorder
 from gradscope.capture.updates import Ledger
-from gradscope.capture.walk import walk
+from gradscope.capture.walk import DEEP, walk
+from gradscope.capture.within import InsideEngine
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import Overhead, Trace
+
+T = TypeVar("T")
 
 
 class Tracer:
@@ -64,7 +73,7 @@ class Tracer:
         self._argv = argv
         self._undo = ExitStack()
         self._user = UserCode(user_roots)
-        self._modules = ModuleTracker(self._user.owns)
+        self._modules = ModuleTracker(self._user.owns, self._names_now)
         self._collector = Collector()
         self._forward = ForwardRecorder(self._user, self._modules, self._collector)
         self._leaves = Leaves()
@@ -81,23 +90,37 @@ class Tracer:
             self._ledger,
             self._booking,
             self._gallery,
+            Labels(self._user, self._leaves, self._modules),
         )
-        self._engine = EngineWatch(self._steps)
+        self._engine = EngineWatch(self._steps, lambda: InsideEngine(self._forward))
+        self._compiled = CompiledCalls(self._forward, self._modules)
         self._started_ns = 0
+        self._failed: list[str] = []
 
     def start(self) -> None:
         """Installs everything; on failure nothing stays installed."""
         self._started_ns = perf_counter_ns()
+        forget()
         try:
+            retire_in_children(self)
+            self._undo.callback(self.retire)
             self._engine.install(self._undo)
             self._ledger.install(self._undo)
             self._modules.install(self._undo)
+            self._compiled.install(self._undo)
             Functions(self._forward).install(self._undo)
             Threads(self._forward).install(self._undo)
             self._undo.enter_context(ForwardMode(self._forward))
+            Pause(self._forward).install(self._undo)
         except BaseException:
             self._undo.close()
             raise
+
+    def retire(self) -> None:
+        """Sees nothing more, whatever of it is still installed somewhere."""
+        self._forward.retire()
+        self._engine.retire()
+        self._ledger.retire()
 
     def stop(self, error: BaseException | None = None) -> Trace:
         """Undoes everything and returns what was recorded; never raises on a failed capture.
@@ -107,46 +130,66 @@ class Tracer:
         """
         total_ns = perf_counter_ns() - self._started_ns
         frame = sys._getframe(1)
-        self._undo.close()
-        failed = ""
-        graphs: tuple[Graph, ...] = ()
-        try:
-            graphs = self._finish(frame, error)
-        except Exception as failure:
-            failed = f"The end of the capture failed: {type(failure).__name__}: {failure}"
-        still_deep = self._release_stack()
+        self._attempt(self._undo.close)
+        graphs = self._finish(frame, error)
+        still_deep = self._attempt(self._release_stack)
         steps = sorted(self._booking.steps, key=lambda s: s.index)
-        kept = self._gallery.graphs(len(steps))
+        kept = self._attempt(lambda: self._gallery.graphs(len(steps))) or {}
         return Trace(
             target=self._target,
             argv=self._argv,
-            environment=environment(),
+            environment=self._attempt(environment) or {},
             steps=tuple(replace(s, graph=kept.get(s.index)) for s in steps),
             updates=tuple(self._ledger.updates),
-            parameters=tuple(leaf.freeze() for leaf in self._leaves),
+            parameters=self._attempt(lambda: tuple(leaf.freeze() for leaf in self._leaves)) or (),
             forward_graphs=graphs,
-            unused_forwards=self._forward.count_unused(),
-            script_error=script_error(error, self._user) if error is not None else None,
+            unused_forwards=self._attempt(self._forward.windows.count_unused) or 0,
+            script_error=self._attempt(lambda: script_error(error, self._user)),
             overhead=Overhead(total_ns, self._own_ns),
-            dropped=self._dropped(),
-            notes=tuple(n for n in (failed, still_deep, *self._missing()) if n),
+            dropped=self._attempt(self._dropped) or {},
+            notes=tuple(n for n in (*self._failed, still_deep, *self._missing()) if n),
         )
 
     @property
     def _own_ns(self) -> int:
         return self._steps.own_ns + self._forward.own_ns + self._ledger.own_ns
 
+    def _attempt(self, part: Callable[[], T]) -> T | None:
+        """One part of the end; when it fails, the others still have their turn."""
+        try:
+            return part()
+        except Exception as failure:
+            reason = f"{type(failure).__name__}: {message_of(failure)}"
+            self._failed.append(f"A part of the end of the capture failed: {reason}.")
+            return None
+
     def _finish(self, frame: FrameType, error: BaseException | None) -> tuple[Graph, ...]:
-        self._ledger.finish()
+        self._attempt(self._ledger.finish)
         with quiet():
-            self._booking.settle()
-            names = Names().read(scopes(self._user, frame, error))
-            name_the_rest(names, self._leaves, self._modules)
-            return never_reached(names, self._forward, self._booking, self._builder, self._walked)
+            self._attempt(self._booking.finish)
+            names = self._attempt(lambda: self._names_at_end(frame, error)) or Names()
+            self._attempt(lambda: name_the_rest(names, self._leaves, self._modules))
+            self._attempt(lambda: measure_leaves(self._leaves, self._collector))
+            graphs = self._attempt(
+                lambda: never_reached(names, self._forward, self._builder, self._walked)
+            )
+        return graphs or ()
+
+    def _names_at_end(self, frame: FrameType, error: BaseException | None) -> Names:
+        others = [*main_variables(), *self._modules.names()]
+        return Names(self._user.owns).scan(frames_at_end(self._user, frame, error), others)
+
+    def _names_now(self) -> Names:
+        """What the user's running frames call things."""
+        with quiet():
+            return Names(self._user.owns).scan(user_frames(self._user, sys._getframe(1)))
 
     def _walked(self, roots: Any) -> BackwardRun:
+        deep = self._steps.deep
         limit = walk_limit(self._options.max_nodes_walked)
-        walked = walk(roots, limit, self._steps.deep.raise_limit)
+        walked = walk(roots, limit, deep.raise_limit)
+        if len(walked.nodes) >= DEEP:
+            deep.watch(walked.nodes)
         run = BackwardRun(walked, "ops", self._collector, self._ledger, False)
         run.find_leaves(self._leaves, {})
         return run
@@ -156,7 +199,7 @@ class Tracer:
         deep = self._steps.deep
         if not deep.raised:
             return ""
-        if self._steps.deep_graph_alive():
+        if deep.is_needed:
             return (
                 "The soft stack limit stays raised: a very deep graph is still held, and freeing "
                 "it within the old limit could crash the interpreter."
@@ -166,10 +209,15 @@ class Tracer:
 
     def _dropped(self) -> dict[str, int]:
         failures = {
-            "captures of a step that failed": self._steps.failures,
+            "captures of a step that failed": self._steps.failures + self._engine.failures,
+            "steps whose numbers could not be read": self._booking.failures,
+            "backwards that were still running at the end": self._steps.running,
             "torch calls that could not be recorded": self._forward.failures,
+            "module calls that could not be followed": self._modules.failures,
+            "compiled calls that could not be left alone": self._compiled.failures,
             "optimizer steps that could not be recorded": self._ledger.failures,
             "leaves beyond the limit": self._leaves.dropped,
+            "parts of the end of the capture that failed": len(self._failed),
         }
         return {**self._collector.dropped, **{k: n for k, n in failures.items() if n}}
 

@@ -13,8 +13,9 @@ a queue first, since on an accelerator the numbers arrive later.
 from __future__ import annotations
 
 import math
+import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -27,31 +28,51 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from gradscope.capture.changes import Change, measure_grads, measure_updates, norms, to_floats
+from gradscope.capture.dynamo import own_work
 from gradscope.capture.leaves import Leaf, Leaves, same, sample
 from gradscope.capture.quiet import quiet
+from gradscope.capture.readable import plain_forms
 from gradscope.model.graph import Source
 from gradscope.model.trace import Update
 
 FINGERPRINT = 64  # elements compared to notice a write to ``.data``
-UPDATE_SAMPLE = 4096  # elements on which update sizes are measured
-
-Number = float | Tensor
+MAX_HELD = 1 << 18  # elements held until changes are measured
 
 
-class _Event(NamedTuple):
-    kind: str  # "add", "clear?", "update"
-    leaf: Leaf
-    update: int = -1
-    grad_norm: Number = math.nan
-    value_norm: Number = math.nan
-    update_norm: Number = math.nan
-    sampled: int = 0  # elements that the last two are norms of
+class _Looked(NamedTuple):
+    """Before a backward: what ``.grad`` was; cleared where the norm is 0."""
+
+    cleared: list[Leaf]
+    asked: list[Leaf]
+    norms: list[Tensor]  # of those asked
+
+
+class _Stepping(NamedTuple):
+    """Before an optimizer's step."""
+
+    leaves: list[Leaf]
+    change: Change
+
+
+class _Stepped(NamedTuple):
+    """After it, or an update by hand, of which there is no ``Change``."""
+
+    update: int
+    leaves: list[Leaf]
+    positions: list[int]  # of those that took part
+    change: Change | None
+
+
+_Event = Leaf | _Looked | _Stepping | _Stepped  # a leaf: a contribution to its ``.grad``
 
 
 class _Before(NamedTuple):
-    owned: list[tuple[Leaf, Tensor]]
-    grad_norms: dict[int, Number]  # by leaf index
-    values: dict[int, Tensor]  # by leaf index, of those with a gradient
+    optimizer: int  # id, while it steps
+    leaves: list[Leaf]
+    parameters: list[Tensor]
+    change: Change
+    done: set[Leaf]  # what an optimizer inside this one has stepped
 
 
 class Ledger:
@@ -73,11 +94,13 @@ class Ledger:
         self.own_ns = 0
         self.failures = 0
         self.last_step = -1
+        self._retired = False
         self._leaves = leaves
         self._line = line
         self._hand_line = hand_line
         self._events: list[_Event] = []
-        self._before: dict[int, _Before] = {}
+        self._held = 0
+        self._local = threading.local()
         self._labels: weakref.WeakKeyDictionary[Optimizer, str] = weakref.WeakKeyDictionary()
         self._label_counts: dict[str, int] = {}
 
@@ -86,19 +109,34 @@ class Ledger:
         undo.callback(register_optimizer_step_pre_hook(self._guarded(self._step_begins)).remove)
         undo.callback(register_optimizer_step_post_hook(self._guarded(self._step_ended)).remove)
 
+    def retire(self) -> None:
+        """Lets every optimizer step pass unseen."""
+        self._retired = True
+
     def contributed(self, leaf: Leaf) -> None:
         """A gradient is about to be added to the leaf's ``.grad``."""
-        self._events.append(_Event("add", leaf))
+        self._events.append(leaf)
 
     def look(self, leaves: Iterable[Leaf]) -> None:
         """Before a backward: were these leaves updated by hand, or cleared, since the last one?"""
-        alive = [(leaf, t) for leaf in leaves if (t := leaf.ref()) is not None]
-        self._hand_updates(alive)
-        grads = [(leaf, t.grad) for leaf, t in alive]
-        measured = iter(norms([g for _, g in grads if g is not None]))
-        for leaf, grad in grads:
-            norm = 0.0 if grad is None else next(measured)
-            self._events.append(_Event("clear?", leaf, grad_norm=norm))
+        changed: list[tuple[Leaf, Tensor]] = []
+        cleared: list[Leaf] = []
+        asked: list[Leaf] = []
+        grads: list[Tensor] = []
+        for leaf in leaves:
+            tensor = leaf.ref()
+            if tensor is None:
+                continue
+            if not leaf.by_optimizer and _changed(leaf, tensor):
+                changed.append((leaf, tensor))
+            grad = tensor.grad
+            if grad is None:
+                cleared.append(leaf)
+            else:
+                asked.append(leaf)
+                grads.append(grad)
+        self._hand_updates(changed)
+        self._events.append(_Looked(cleared, asked, norms(plain_forms(grads))))
 
     def remember(self, leaves: Iterable[Leaf]) -> None:
         """After a backward: keeps what tells a later update by hand."""
@@ -110,29 +148,39 @@ class Ledger:
     def finish(self) -> None:
         """At the end of the run: looks once more for updates by hand, and settles."""
         with quiet():
-            self._hand_updates(
-                [(leaf, t) for leaf in self._leaves if (t := leaf.ref()) is not None]
-            )
+            alive = [(leaf, t) for leaf in self._leaves if (t := leaf.ref()) is not None]
+            self._hand_updates([(leaf, t) for leaf, t in alive if _changed(leaf, t)])
             self.settle()
 
     def settle(self) -> None:
         """Moves waiting numbers to Python and books the queued events in their order."""
-        events, self._events = self._events, []
-        tensors = [n for e in events for n in e[3:6] if isinstance(n, Tensor)]
-        moved = iter(_to_floats(tensors))
+        events, self._events, self._held = self._events, [], 0
+        measure_grads([e.change for e in events if isinstance(e, _Stepping)])
+        measure_updates([e.change for e in events if isinstance(e, _Stepped) and e.change])
+        moved = iter(to_floats([n for e in events if isinstance(e, _Looked) for n in e.norms]))
         for event in events:
-            numbers = [next(moved) if isinstance(n, Tensor) else n for n in event[3:6]]
-            _book(event, *numbers)
+            if isinstance(event, Leaf):
+                event.fresh += 1
+            elif isinstance(event, _Looked):
+                _clear(event.cleared)
+                _clear(leaf for leaf in event.asked if next(moved) == 0.0)
+            elif isinstance(event, _Stepping):
+                norms_of = dict(zip(event.leaves, event.change.grad_norms, strict=True))
+                _clear(leaf for leaf, norm in norms_of.items() if norm == 0.0)
+                without = set(range(len(event.leaves))) - set(event.change.with_grad)
+                _clear(event.leaves[i] for i in without)
+            else:
+                _book(event)
 
-    def _hand_updates(self, alive: list[tuple[Leaf, Tensor]]) -> None:
-        changed = [(leaf, t) for leaf, t in alive if _changed(leaf, t)]
+    def _hand_updates(self, changed: list[tuple[Leaf, Tensor]]) -> None:
         if not changed:
             return
         source = next((s for _, t in changed if (s := self._hand_line(t)) is not None), None)
         index = self._new_update("hand", "", source, len(changed))
         for leaf, tensor in changed:
             leaf.change = (tensor._version, sample(tensor, FINGERPRINT))
-            self._events.append(_Event("update", leaf, index))
+        leaves = [leaf for leaf, _ in changed]
+        self._events.append(_Stepped(index, leaves, list(range(len(leaves))), None))
 
     def _new_update(self, by: Any, label: str, source: Source | None, parameters: int) -> int:
         index = len(self.updates)
@@ -140,36 +188,57 @@ class Ledger:
         return index
 
     def _step_begins(self, optimizer: Optimizer) -> None:
-        tensors = _parameters(optimizer)
-        owned = [(leaf, p) for p in tensors if (leaf := self._leaves.get(p)) is not None]
-        with_grad = [(leaf.index, p.grad) for leaf, p in owned if p.grad is not None]
-        measured = norms([grad for _, grad in with_grad])
-        grad_norms = {i: norm for (i, _), norm in zip(with_grad, measured, strict=True)}
-        for leaf, _ in owned:
-            self._events.append(_Event("clear?", leaf, grad_norm=grad_norms.get(leaf.index, 0.0)))
-        values = samples([(leaf.index, p) for leaf, p in owned])
-        self._before[id(optimizer)] = _Before(owned, grad_norms, values)
+        found = [(self._leaves.get(p), p) for p in _parameters(optimizer)]
+        leaves = [leaf for leaf, _ in found if leaf is not None]
+        parameters = [p for leaf, p in found if leaf is not None]
+        change = Change(parameters)
+        self._events.append(_Stepping(leaves, change))
+        self._held += change.held
+        for leaf in leaves:
+            leaf.by_optimizer = True
+            leaf.change = None
+        running = self._running()
+        stale = [i for i, before in enumerate(running) if before.optimizer == id(optimizer)]
+        del running[stale[0] if stale else len(running) :]  # an earlier step raised
+        running.append(_Before(id(optimizer), leaves, parameters, change, set()))
+
+    def _running(self) -> list[_Before]:
+        """The steps this thread is inside of: an optimizer may wrap another."""
+        running: list[_Before] | None = getattr(self._local, "running", None)
+        if running is None:
+            running = self._local.running = []
+        return running
+
+    def _ended(self, optimizer: Optimizer) -> _Before | None:
+        """What was noted when the step began; those inside it that raised are dropped."""
+        running = self._running()
+        if not any(before.optimizer == id(optimizer) for before in running):
+            return None
+        while running[-1].optimizer != id(optimizer):
+            running.pop()
+        return running.pop()
 
     def _step_ended(self, optimizer: Optimizer) -> None:
-        before = self._before.pop(id(optimizer), None)
+        before = self._ended(optimizer)
         if before is None:
             return
         label = self._label(optimizer)
-        stepped = [(leaf, p) for leaf, p in before.owned if p.grad is not None]
-        index = self._new_update("optimizer", label, self._line(), len(stepped))
-        for leaf, _ in before.owned:
+        had_grad = set(before.change.with_grad)
+        stepped = []
+        for i, (leaf, parameter) in enumerate(zip(before.leaves, before.parameters, strict=True)):
             if label not in leaf.optimizers:
                 leaf.optimizers.append(label)
-            leaf.by_optimizer = True
-            leaf.change = None
-        after = samples([(leaf.index, p) for leaf, p in stepped])
-        values = [before.values[leaf.index] for leaf, _ in stepped]
-        deltas = torch._foreach_sub(list(after.values()), values) if values else []
-        rows = zip(stepped, values, norms(values), norms(deltas), strict=True)
-        for (leaf, _), sampled, value, delta in rows:
-            norm = before.grad_norms.get(leaf.index, math.nan)
-            event = _Event("update", leaf, index, norm, value, delta, sampled.numel())
-            self._events.append(event)
+            if leaf not in before.done and (i in had_grad or parameter.grad is not None):
+                stepped.append(i)
+        for outer in self._running():
+            outer.done.update(before.leaves[i] for i in stepped)
+        if before.done and not stepped:  # a wrapper that left all the work to what it wraps
+            return
+        index = self._new_update("optimizer", label, self._line(), len(stepped))
+        before.change.after(before.parameters)
+        self._events.append(_Stepped(index, before.leaves, stepped, before.change))
+        if self._held > MAX_HELD:
+            self.settle()
 
     def _label(self, optimizer: Optimizer) -> str:
         label = self._labels.get(optimizer)
@@ -180,8 +249,9 @@ class Ledger:
         return label
 
     def _guarded(self, hook: Callable[[Optimizer], None]) -> Callable[[Optimizer, Any, Any], None]:
+        @own_work
         def run(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-            if torch.compiler.is_compiling():
+            if self._retired or torch.compiler.is_compiling():
                 return
             started = perf_counter_ns()
             try:
@@ -194,53 +264,13 @@ class Ledger:
         return run
 
 
-def norms(tensors: Sequence[Tensor]) -> list[Number]:
-    """L2 norms as 0-dim tensors, read later; 0 stands for all zero (or below 1e-22 in float32)."""
-    if not tensors:
-        return []
-    plain = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    if all(t.is_floating_point() and t.dtype.itemsize >= 4 for t in plain):
-        return list(torch._foreach_norm(plain))
-    real = [torch.view_as_real(t) if t.is_complex() else t for t in plain]
-    return [torch.linalg.vector_norm(t, dtype=_wide(t)) for t in real]
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
-
-
-def samples(tensors: list[tuple[int, Tensor]]) -> dict[int, Tensor]:
-    """Copies of up to ``UPDATE_SAMPLE`` elements of each tensor, made together per dtype."""
-    flat: dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor]]] = {}
-    for key, tensor in tensors:
-        values = tensor.detach().reshape(-1)
-        if values.numel() > UPDATE_SAMPLE:
-            values = values[:: values.numel() // UPDATE_SAMPLE][:UPDATE_SAMPLE]
-        flat.setdefault((values.dtype, values.device), []).append((key, values))
-    found: dict[int, Tensor] = {}
-    for items in flat.values():
-        copy = torch.cat([values for _, values in items])
-        parts = copy.split([values.numel() for _, values in items])
-        found.update(zip((key for key, _ in items), parts, strict=True))
-    return {key: found[key] for key, _ in tensors}
-
-
-def _to_floats(tensors: list[Any]) -> list[float]:
-    if not tensors:
-        return []
-    if len({t.device for t in tensors}) == 1:
-        moved: list[float] = torch.stack([t.double() for t in tensors]).tolist()
-        return moved
-    return [float(t) for t in tensors]
-
-
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
     found = [p for group in optimizer.param_groups for p in group["params"]]
     return [p for p in found if isinstance(p, Tensor) and p.is_leaf]
 
 
 def _changed(leaf: Leaf, tensor: Tensor) -> bool:
-    if leaf.by_optimizer or leaf.change is None:
+    if leaf.change is None or leaf.by_optimizer:
         return False
     version, values = leaf.change
     if tensor._version != version:
@@ -248,24 +278,21 @@ def _changed(leaf: Leaf, tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not same(values, sample(tensor, FINGERPRINT))
 
 
-def _book(event: _Event, grad_norm: float, value_norm: float, update_norm: float) -> None:
-    leaf = event.leaf
-    if event.kind == "add":
-        leaf.fresh += 1
-    elif event.kind == "clear?":
-        if grad_norm == 0.0:
-            leaf.fresh = leaf.carried = 0
-    else:
+def _clear(leaves: Iterable[Leaf]) -> None:
+    for leaf in leaves:
+        leaf.fresh = leaf.carried = 0
+
+
+def _book(event: _Stepped) -> None:
+    change = event.change
+    for i in event.positions:
+        leaf = event.leaves[i]
         row = leaf.updates
         row.update.append(event.update)
         row.fresh.append(leaf.fresh)
         row.carried.append(leaf.carried)
-        row.grad_norm.append(grad_norm)
-        row.value_rms.append(_per_element(value_norm, event.sampled))
-        row.update_rms.append(_per_element(update_norm, event.sampled))
+        row.grad_norm.append(change.grad_norms[i] if change is not None else math.nan)
+        row.value_rms.append(change.value_rms[i] if change is not None else math.nan)
+        row.update_rms.append(change.update_rms[i] if change is not None else math.nan)
         leaf.carried += leaf.fresh
         leaf.fresh = 0
-
-
-def _per_element(norm: float, count: int) -> float:
-    return norm / math.sqrt(count) if count else math.nan

@@ -21,11 +21,12 @@ PLUMBING = frozenset(
 class Walked(NamedTuple):
     """A graph while its nodes are held; ``nodes`` must not outlive the backward.
 
-    Edges are ``(source, slot, target, output_nr)`` in node ids.
+    ``flat_edges`` has source, slot, target, output_nr of one edge after the other: a tuple for
+    each would give the garbage collector much to do.
     """
 
     nodes: list[Any]
-    edges: list[tuple[int, int, int, int]]
+    flat_edges: list[int]
     roots: tuple[tuple[int, int], ...]
     truncated: int
 
@@ -61,7 +62,7 @@ def walk(roots: Sequence[tuple[Any, int]], limit: int, on_deep: Callable[[], Non
         if node not in ids:
             ids[node] = len(nodes)
             nodes.append(node)
-    edges: list[tuple[int, int, int, int]] = []
+    flat_edges: list[int] = []
     truncated = 0
     for source, node in enumerate(nodes):
         if source == DEEP:
@@ -76,8 +77,8 @@ def walk(roots: Sequence[tuple[Any, int]], limit: int, on_deep: Callable[[], Non
                     continue
                 target = ids[target_node] = len(nodes)
                 nodes.append(target_node)
-            edges.append((source, slot, target, output_nr))
-    return Walked(nodes, edges, tuple((ids[n], nr) for n, nr in roots), truncated)
+            flat_edges += (source, slot, target, output_nr)
+    return Walked(nodes, flat_edges, tuple((ids[n], nr) for n, nr in roots), truncated)
 
 
 def release(nodes: list[Any]) -> None:
@@ -85,9 +86,3 @@ def release(nodes: list[Any]) -> None:
     nodes.reverse()
     while nodes:
         nodes.pop()
-
-
-def op_name(node: Any) -> str:
-    """Autograd's name of the node without C++ namespaces."""
-    name: str = node.name()
-    return name.rpartition("::")[2]

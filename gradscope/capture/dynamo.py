@@ -1,0 +1,39 @@
+"""Marks for torch.compile: frames of ours that dynamo must run as they are, not compile.
+
+They are met where compiled code falls back to Python with dynamo still listening, as at a
+``loss.backward()`` inside a compiled function. The marks sit on code objects and cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+try:
+    from torch._C._dynamo.eval_frame import (
+        _FrameAction,
+        _FrameExecStrategy,
+        set_code_exec_strategy,
+    )
+except ImportError:  # private, and gone
+    set_code_exec_strategy = None  # type: ignore[assignment]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def own_work(function: F) -> F:
+    """This function and all that it calls is ours."""
+    return _mark(function, whole=True)
+
+
+def way_through(function: F) -> F:
+    """This function is ours; what it calls is not."""
+    return _mark(function, whole=False)
+
+
+def _mark(function: F, whole: bool) -> F:
+    code = getattr(function, "__code__", None)
+    if set_code_exec_strategy is not None and code is not None:
+        inner = _FrameAction.SKIP if whole else _FrameAction.DEFAULT
+        set_code_exec_strategy(code, _FrameExecStrategy(_FrameAction.SKIP, inner))
+    return function

@@ -1,0 +1,116 @@
+"""What a graph's shape tells before its backward runs; worked out once per shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.autograd.function import BackwardCFunction
+
+from gradscope.capture.walk import PLUMBING, Walked
+
+MAX_KNOWN_NODES = 200_000  # of all plans together
+Edge4 = tuple[int, int, int, int]  # source, slot, target, output_nr
+
+_UNNAMED = "CppFunction"  # the type of nodes that have none of their own
+
+
+class Plan:
+    """Where to listen in graphs of one shape.
+
+    Attributes:
+        kinds: Type of each node, or its name where the type does not tell.
+        ops: Autograd's name of each node, without C++ namespaces.
+        edges: ``(source, slot, target, output_nr)``.
+        roots: ``(node, output_nr)`` of what backward starts from.
+        truncated: Nodes that were not walked.
+        leaves: ``AccumulateGrad`` nodes and how often each is used.
+        plumbing: Views and transposes.
+        passes: Those of them that send on exactly what they receive: no need to listen.
+        before: Nodes to listen at before they run, leaves left out.
+        after: Nodes to listen at after they ran: ``(node, [(slot, edge)], received)``. The edges
+            lead to targets that sum up several; ``received`` tells whether what the node received
+            is read there, too.
+    """
+
+    def __init__(self, walked: Walked, kinds: list[Any]) -> None:
+        self.kinds = kinds
+        self.ops = [_op_name(node) for node in walked.nodes]
+        self.flat_edges = walked.flat_edges
+        parts = [iter(walked.flat_edges)] * 4
+        self.edges: list[Edge4] = list(zip(*parts, strict=True))
+        self.roots = walked.roots
+        self.truncated = walked.truncated
+        fan_in, fan_out = [0] * len(kinds), [0] * len(kinds)
+        for source, _, target, _ in self.edges:
+            fan_in[target] += 1
+            fan_out[source] += 1
+        self.leaves = {i: fan_in[i] for i, op in enumerate(self.ops) if op == "AccumulateGrad"}
+        self.plumbing = [i for i, op in enumerate(self.ops) if op in PLUMBING]
+        roots = {node for node, _ in walked.roots}
+        self.passes = [i for i in self.plumbing if fan_out[i] == 1 and i not in roots]
+        self.before: list[int] = []
+        self.after: list[tuple[int, list[tuple[int, int]], bool]] = []
+        self._choose(walked, _shared(self.edges, fan_in))
+
+    def _choose(self, walked: Walked, shared: dict[int, list[tuple[int, int]]]) -> None:
+        silent = set(self.passes)
+        for i, node in enumerate(walked.nodes):
+            edges = shared.get(i)
+            # A backward in Python may change what it received.
+            received = i not in silent and not isinstance(node, BackwardCFunction)
+            if edges is not None:
+                self.after.append((i, edges, received))
+            if i not in silent and i not in self.leaves and (edges is None or not received):
+                self.before.append(i)
+
+    def is_of(self, walked: Walked) -> bool:
+        """Whether a graph whose nodes are of the same kinds has this shape."""
+        return (self.roots, self.truncated) == (
+            walked.roots,
+            walked.truncated,
+        ) and self.flat_edges == walked.flat_edges
+
+
+class Plans:
+    """Finds the plan of a graph among those of earlier graphs, or makes it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], list[Plan]] = {}
+        self._nodes = 0
+
+    def find(self, walked: Walked) -> Plan:
+        """The plan of a walked graph."""
+        kinds = _kinds(walked.nodes)
+        same_size = self._known.setdefault((len(kinds), len(walked.flat_edges)), [])
+        for plan in same_size:
+            if plan.kinds == kinds and plan.is_of(walked):
+                return plan
+        plan = Plan(walked, kinds)
+        self._nodes += len(kinds)
+        if self._nodes > MAX_KNOWN_NODES:
+            self._known.clear()
+            self._nodes = 0
+        else:
+            same_size.append(plan)
+        return plan
+
+
+def _kinds(nodes: list[Any]) -> list[Any]:
+    kinds: list[Any] = list(map(type, nodes))
+    if any(kind.__name__ == _UNNAMED for kind in set(kinds)):
+        kinds = [n.name() if type(n).__name__ == _UNNAMED else type(n) for n in nodes]
+    return kinds
+
+
+def _op_name(node: Any) -> str:
+    name: str = node.name()
+    return name.rpartition("::")[2]
+
+
+def _shared(edges: list[Edge4], fan_in: list[int]) -> dict[int, list[tuple[int, int]]]:
+    """Per source the edges that lead to targets with several."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for index, (source, slot, target, _) in enumerate(edges):
+        if fan_in[target] > 1:
+            found.setdefault(source, []).append((slot, index))
+    return found

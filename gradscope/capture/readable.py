@@ -1,0 +1,53 @@
+"""Which tensors have numbers that can be read without running code of the user's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+PLAIN = frozenset({Tensor, torch.nn.Parameter})
+is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
+_NO_DISPATCH = Tensor.__torch_dispatch__
+
+
+class Unreadable(Exception):
+    """The tensor has no numbers to read, or only the user's own code can read them."""
+
+
+def readable(tensor: Tensor) -> Tensor:
+    """The plain tensor behind a subclass or a wrapper; a distributed one's local part.
+
+    Raises:
+        Unreadable: There is none: it is fake, quantized, nested, batched by ``vmap``, or every
+            operator on it runs a ``__torch_dispatch__``.
+    """
+    while is_wrapped(tensor):
+        if torch._C._functorch.is_batchedtensor(tensor):
+            raise Unreadable
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    local = getattr(tensor, "to_local", None)
+    if local is not None:
+        return readable(local())
+    if type(tensor).__torch_dispatch__ is not _NO_DISPATCH:
+        raise Unreadable
+    if tensor.is_meta or tensor.is_quantized or tensor.is_nested:
+        raise Unreadable
+    return tensor.as_subclass(Tensor)
+
+
+def plain_forms(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Plain tensors to calculate with; a NaN in the place of what cannot be read."""
+    found = list(tensors)
+    if PLAIN.issuperset(map(type, found)):
+        return found
+    return [tensor if type(tensor) in PLAIN else _plain_form(tensor) for tensor in found]
+
+
+def _plain_form(tensor: Tensor) -> Tensor:
+    try:
+        return readable(tensor)
+    except Unreadable:
+        return torch.full((1,), math.nan)

@@ -1,0 +1,48 @@
+"""What torch functions inside an engine run do: hooks, recomputation, nested forwards.
+
+``loss.backward()`` is a torch function itself, so torch takes our mode off the stack while it
+runs. It is put on again around the engine.
+"""
+
+from __future__ import annotations
+
+from torch.overrides import _get_current_function_mode_stack, _push_mode
+
+from gradscope.capture.dynamo import own_work
+from gradscope.capture.forward import ForwardMode, ForwardRecorder
+from gradscope.capture.windows import ThreadRecord
+
+
+class InsideEngine:
+    """Context of one engine run in one thread."""
+
+    __slots__ = ("_mode", "_record", "_recorder")
+
+    def __init__(self, recorder: ForwardRecorder) -> None:
+        self._recorder = recorder
+        self._mode: ForwardMode | None = None
+        self._record: ThreadRecord | None = None
+
+    @own_work
+    def __enter__(self) -> None:
+        try:
+            record = self._recorder.windows.here
+            if self._recorder.recording and record.held is None and not self._is_on():
+                mode = ForwardMode(self._recorder)
+                _push_mode(mode)
+                self._mode = mode
+            self._record = record
+            record.in_engine += 1
+        except Exception:
+            self._recorder.failures += 1
+
+    @own_work
+    def __exit__(self, *exc: object) -> None:
+        if self._record is not None:
+            self._record.in_engine -= 1
+        if self._mode is not None:
+            self._mode.__exit__(None, None, None)
+
+    def _is_on(self) -> bool:
+        modes = _get_current_function_mode_stack()
+        return any(isinstance(m, ForwardMode) and m.recorder is self._recorder for m in modes)
