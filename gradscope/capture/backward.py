@@ -43,6 +43,7 @@ class BackwardRun:
         plans: Those of earlier graphs.
 
     Attributes:
+        variables: The leaf tensors, by node; emptied by ``close``.
         leaves: Leaf behind each ``AccumulateGrad``.
         gradients: ``(node, output_nr)`` → numbers of what the node received, once measured; None:
             the engine delivered None.
@@ -61,6 +62,8 @@ class BackwardRun:
     ) -> None:
         self.walked = walked
         self.plan: Plan = (plans or Plans()).find(walked)
+        nodes = walked.nodes
+        self.variables = [(i, unwrapped(nodes[i].variable)) for i in self.plan.leaves]
         self.level = level
         self.own_ns = 0
         self.failures = 0
@@ -74,22 +77,16 @@ class BackwardRun:
         self.task: int | None = None
         self._handles: list[Any] = []
 
-    @property
-    def hooks(self) -> int:
-        """How many hooks listen."""
-        return len(self._handles)
-
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
-        nodes = self.walked.nodes
-        for i, fan_in in self.plan.leaves.items():
-            variable = unwrapped(nodes[i].variable)
-            leaf = leaves.known(variable) if not names else None
+        known, fan_in = leaves.known, self.plan.leaves
+        for i, variable in self.variables:
+            leaf = known(variable) if not names else None
             if leaf is None:
                 leaf = leaves.get(variable, names.get(id(variable), ""))
             if leaf is not None:
                 self.leaves[i] = leaf
-                leaf.fan_in = fan_in
+                leaf.fan_in = fan_in[i]
 
     def listen(self, chosen: set[int] | None) -> None:
         """Registers the hooks.
@@ -185,7 +182,7 @@ class BackwardRun:
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
         ids = {node: i for i, node in enumerate(self.walked.nodes)}
-        leaves = {id(variable): i for i, variable in leaf_tensors(self.walked)}
+        leaves = {id(variable): i for i, variable in self.variables}
         for asked, gradient in zip(wanted, gradients, strict=False):
             slot = _slot(asked, ids, leaves)
             if slot is None or slot in self.gradients:
@@ -218,16 +215,8 @@ class BackwardRun:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self.variables.clear()
         release(self.walked.nodes)
-
-
-def leaf_tensors(walked: Walked) -> list[tuple[int, Tensor]]:
-    """The tensors behind the graph's ``AccumulateGrad`` nodes, by node id."""
-    return [
-        (i, unwrapped(node.variable))
-        for i, node in enumerate(walked.nodes)
-        if type(node).__name__ == "AccumulateGrad"
-    ]
 
 
 def _slot(asked: Any, ids: dict[Any, int], leaves: dict[int, int]) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from gradscope.capture.engine import EngineCall
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.quiet import no_collection
 from gradscope.capture.raw import RawGraph
-from gradscope.capture.reduce import measured
+from gradscope.capture.reduce import columns, measured
 from gradscope.capture.schedule import Gallery
 from gradscope.capture.snapshot import Snapshot
 from gradscope.capture.stats import Collector, Ticket
@@ -142,9 +142,7 @@ class Booking:
             if heard is None:
                 norm = low = high = zeros = math.nan
             else:
-                found = measured(heard)
-                _, norm, low, high, *_ = found
-                zeros = found.zero_fraction
+                norm, low, high, zeros = columns(heard)
                 finite = finite and math.isfinite(norm)
             row.norm.append(norm)
             row.min.append(low)

@@ -135,7 +135,7 @@ def environment() -> dict[str, str]:
     device = torch.cuda.get_device_name() if torch.cuda.is_initialized() else "cpu"
     return {
         "gradscope": gradscope.__version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,

@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gradscope.capture.backward import BackwardRun, leaf_tensors
+from gradscope.capture.backward import BackwardRun
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
 from gradscope.capture.plan import Plan
 from gradscope.capture.raw import RawGraph, Slot
 from gradscope.capture.source import UserCode
-from gradscope.capture.walk import Walked
 
 MAX_FRAMES = 16
 MAX_KNOWN = 1000
@@ -47,12 +46,14 @@ class Labels:
         """
         return Names(self._user.owns).scan(user_frames(self._user, frame), self._modules.names())
 
-    def for_new_leaves(self, walked: Walked, frame: FrameType) -> Names | None:
+    def for_new_leaves(self, run: BackwardRun, frame: FrameType) -> Names | None:
         """The user's names, read only when a leaf of the graph was never looked for."""
-        leaves = [self._leaves.known(t) for _, t in leaf_tensors(walked)]
-        if all(leaf is not None and (leaf.name or leaf.sought) for leaf in leaves):
-            return None
-        return self.scan(frame)
+        known = self._leaves.known
+        for _, tensor in run.variables:
+            leaf = known(tensor)
+            if leaf is None or not (leaf.name or leaf.sought):
+                return self.scan(frame)
+        return None
 
     def label(
         self,
@@ -71,12 +72,14 @@ class Labels:
             names: The user's names when they were read already.
             frame: Where to read them otherwise.
         """
-        key = _signature(raw)
+        calls = raw.calls()
+        key = raw.plan, hash(tuple([(id(w.code), w.lasti) for w in calls]))
+        modules = {w.call.root_id for w in calls if w.call is not None}
         known = self._known.get(key)
-        if known is None or not _root_ids(raw) <= known.sought:
+        if known is None or not modules <= known.sought:
             names = names or self.scan(frame)
             roots = tuple(names.tensors.get(id(o), "") for o in outputs)
-            known = _Known(name_results(names, run), names.modules, _root_ids(raw), roots)
+            known = _Known(name_results(names, run), names.modules, modules, roots)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[key] = known
@@ -104,11 +107,3 @@ def user_frames(user: UserCode, frame: FrameType | None) -> list[FrameType]:
             found.append(frame)
             frame = frame.f_back
     return found
-
-
-def _root_ids(raw: RawGraph) -> set[int]:
-    return {w.call.root_id for w in raw.calls() if w.call is not None}
-
-
-def _signature(raw: RawGraph) -> tuple[Plan, int]:
-    return raw.plan, hash(tuple([(id(w.code), w.lasti) for w in raw.calls()]))

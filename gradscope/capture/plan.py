@@ -11,6 +11,7 @@ from gradscope.capture.walk import PLUMBING, Walked
 MAX_KNOWN_NODES = 200_000  # of all plans together
 Edge4 = tuple[int, int, int, int]  # source, slot, target, output_nr
 
+
 _UNNAMED = "CppFunction"  # the type of nodes that have none of their own
 
 
@@ -18,7 +19,7 @@ class Plan:
     """Where to listen in graphs of one shape.
 
     Attributes:
-        kinds: Type of each node, or its name where the type does not tell.
+        types: Of the nodes.
         ops: Autograd's name of each node, without C++ namespaces.
         edges: ``(source, slot, target, output_nr)``.
         roots: ``(node, output_nr)`` of what backward starts from.
@@ -32,18 +33,19 @@ class Plan:
             is read there, too.
     """
 
-    def __init__(self, walked: Walked, kinds: list[Any]) -> None:
-        self.kinds = kinds
+    def __init__(self, walked: Walked, types: list[type]) -> None:
+        self.types = types
         self.ops = [_op_name(node) for node in walked.nodes]
         self.flat_edges = walked.flat_edges
         parts = [iter(walked.flat_edges)] * 4
         self.edges: list[Edge4] = list(zip(*parts, strict=True))
         self.roots = walked.roots
         self.truncated = walked.truncated
-        fan_in, fan_out = [0] * len(kinds), [0] * len(kinds)
+        fan_in, fan_out = [0] * len(types), [0] * len(types)
         for source, _, target, _ in self.edges:
             fan_in[target] += 1
             fan_out[source] += 1
+        self._unnamed = [i for i, kind in enumerate(types) if kind.__name__ == _UNNAMED]
         self.leaves = {i: fan_in[i] for i, op in enumerate(self.ops) if op == "AccumulateGrad"}
         self.plumbing = [i for i, op in enumerate(self.ops) if op in PLUMBING]
         roots = {node for node, _ in walked.roots}
@@ -63,12 +65,15 @@ class Plan:
             if i not in silent and i not in self.leaves and (edges is None or not received):
                 self.before.append(i)
 
-    def is_of(self, walked: Walked) -> bool:
-        """Whether a graph whose nodes are of the same kinds has this shape."""
-        return (self.roots, self.truncated) == (
-            walked.roots,
-            walked.truncated,
-        ) and self.flat_edges == walked.flat_edges
+    def is_of(self, walked: Walked, types: list[type]) -> bool:
+        """Whether a graph, given with the types of its nodes, has this shape."""
+        return (
+            self.types == types
+            and self.roots == walked.roots
+            and self.truncated == walked.truncated
+            and self.flat_edges == walked.flat_edges
+            and all(_op_name(walked.nodes[i]) == self.ops[i] for i in self._unnamed)
+        )
 
 
 class Plans:
@@ -80,26 +85,19 @@ class Plans:
 
     def find(self, walked: Walked) -> Plan:
         """The plan of a walked graph."""
-        kinds = _kinds(walked.nodes)
-        same_size = self._known.setdefault((len(kinds), len(walked.flat_edges)), [])
+        types = list(map(type, walked.nodes))
+        same_size = self._known.setdefault((len(types), len(walked.flat_edges)), [])
         for plan in same_size:
-            if plan.kinds == kinds and plan.is_of(walked):
+            if plan.is_of(walked, types):
                 return plan
-        plan = Plan(walked, kinds)
-        self._nodes += len(kinds)
+        plan = Plan(walked, types)
+        self._nodes += len(types)
         if self._nodes > MAX_KNOWN_NODES:
             self._known.clear()
             self._nodes = 0
         else:
             same_size.append(plan)
         return plan
-
-
-def _kinds(nodes: list[Any]) -> list[Any]:
-    kinds: list[Any] = list(map(type, nodes))
-    if any(kind.__name__ == _UNNAMED for kind in set(kinds)):
-        kinds = [n.name() if type(n).__name__ == _UNNAMED else type(n) for n in nodes]
-    return kinds
 
 
 def _op_name(node: Any) -> str:

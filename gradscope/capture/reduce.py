@@ -126,6 +126,13 @@ def measured(row: Row) -> Measured:
     return Measured(_kinds[int(number)], norm, low, high, nonzero, *counts)
 
 
+def columns(row: Row) -> tuple[float, float, float, float]:
+    """Norm, min, max and share of zeros."""
+    number, norm, low, high, nonzero, _, _ = _layout.unpack(row)
+    of = _kinds[int(number)].of
+    return norm, low, high, 1.0 - nonzero / of if of else math.nan
+
+
 def kind_of(tensor: Tensor) -> Kind:
     """The kind of a strided or sparse tensor."""
     count = tensor.numel()

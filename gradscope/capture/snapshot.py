@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gradscope.capture.changes import flat_copy
 from gradscope.capture.readable import PLAIN
 from gradscope.capture.stats import SMALL, Collector, Ticket
 
@@ -33,7 +34,7 @@ class Snapshot:
         for node, tensor in tensors:
             alike.setdefault((tensor.dtype, tensor.device), []).append((node, tensor))
         for items in alike.values():
-            flat = torch.cat([tensor.reshape(-1) for _, tensor in items])
+            flat = flat_copy([tensor for _, tensor in items])
             self._copies.append(([n for n, _ in items], [t.shape for _, t in items], flat))
 
     def tickets(self, collector: Collector) -> dict[int, Ticket]:

@@ -26,6 +26,10 @@ from gradscope.errors import UsageError
 from gradscope.model.trace import Trace
 
 MAX_NODES = 2_000_000
+_DEEP = (
+    "The soft stack limit was raised: the graph is very deep, and freeing it within the old limit "
+    "could crash the interpreter."
+)
 
 
 def trace_result(result: Any) -> Trace:
@@ -38,7 +42,8 @@ def trace_result(result: Any) -> Trace:
         UsageError: ``result`` holds no tensor with a graph.
     """
     outputs = _tensors(result)
-    roots = root_edges(outputs)
+    with quiet():
+        roots = root_edges(outputs)
     if not roots:
         raise UsageError(
             "There is no graph to draw: the result does not require grad. Compute it from tensors "
@@ -76,17 +81,27 @@ def trace_result(result: Any) -> Trace:
         parameters=tuple(leaf.freeze() for leaf in leaves),
         forward_graphs=(graph,),
         dropped=collector.dropped,
+        notes=(_DEEP,) if deep.raised else (),
     )
 
 
 def _tensors(result: Any) -> list[Tensor]:
-    if isinstance(result, Tensor):
-        return [result]
-    if isinstance(result, Mapping):
-        return [t for value in result.values() for t in _tensors(value)]
-    if isinstance(result, list | tuple):
-        return [t for value in result for t in _tensors(value)]
-    raise UsageError(
-        f"render() draws the graph of a tensor, not of {type(result).__name__!r}; pass the loss "
-        "or the model's output."
-    )
+    """The tensors in a result, in its order; what else containers hold is left out."""
+    found: list[Tensor] = []
+    waiting, seen = [result], {id(result)}
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            found.append(value)
+            continue
+        inner = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(inner, list | tuple):
+            new = [v for v in inner if id(v) not in seen]
+            seen.update(map(id, new))
+            waiting += reversed(new)
+    if not found:
+        raise UsageError(
+            f"render() draws the graph of a tensor, not of {type(result).__name__!r}; pass the "
+            "loss or the model's output."
+        )
+    return found

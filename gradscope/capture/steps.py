@@ -68,6 +68,7 @@ class StepRecorder:
         self._active: list[Pending] = []
         self._lock = threading.RLock()
         self._count = 0
+        self._limits: dict[int, int] = {}  # by thread
         self._before = (perf_counter_ns(), 0)  # end of the last step, own time up to it
         self._set_level()
         forward.on_deep = self._touched_deep
@@ -131,8 +132,7 @@ class StepRecorder:
 
     def _begin(self, call: EngineCall, frame: FrameType) -> Pending:
         level = self._schedule.level
-        limit = walk_limit(self._options.max_nodes_walked)
-        walked = walk(root_edges(call.outputs), limit, self.deep.raise_limit)
+        walked = walk(root_edges(call.outputs), self._limit(), self.deep.raise_limit)
         user = self._user.innermost(frame)
         place_of_call = (user.f_code, user.f_lasti) if user is not None else None
         pending = Pending(
@@ -158,6 +158,14 @@ class StepRecorder:
             raise
         return pending
 
+    def _limit(self) -> int:
+        """Nodes to walk at most from this thread."""
+        thread = threading.get_ident()
+        limit = self._limits.get(thread)
+        if limit is None:
+            limit = self._limits[thread] = walk_limit(self._options.max_nodes_walked)
+        return limit
+
     def _outer(self) -> int | None:
         """The step during which this thread begins another, told by the engine's task."""
         task = torch._C._current_graph_task_id()
@@ -169,7 +177,7 @@ class StepRecorder:
     def _prepare(self, pending: Pending, frame: FrameType) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
-        names = self._labels.for_new_leaves(run.walked, frame)
+        names = self._labels.for_new_leaves(run, frame)
         run.find_leaves(self._leaves, names.tensors if names is not None else {})
         if names is not None:
             for leaf in run.leaves.values():
@@ -196,7 +204,7 @@ class StepRecorder:
         for node, leaf in pending.run.leaves.items():
             tensor = leaf.ref()
             if tensor is not None and fits(tensor):
-                small.append((node, tensor.detach()))
+                small.append((node, tensor))
             elif tensor is not None and pending.chosen:
                 measured[node] = self._collector.add(tensor)
         pending.raw.leaf_values = Snapshot(small, measured)

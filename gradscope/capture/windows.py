@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -100,6 +100,19 @@ class ThreadRecord:
         if window.last != number or self.windows.get(number - 1) is window:
             self.used_calls.add(window.last)
 
+    def drop_all(self, numbers: Iterable[int]) -> None:
+        """Like ``drop``, for all nodes of a graph that is not kept."""
+        windows, used = self.windows, self.used
+        pop = windows.pop
+        for number in numbers:
+            window = pop(number, None)
+            if window is None:
+                continue
+            if used:
+                used.discard(number)
+            if window.last != number or windows.get(number - 1) is window:
+                self.used_calls.add(window.last)
+
 
 class Windows:
     """The windows of every thread."""
@@ -141,6 +154,9 @@ class Windows:
     def used_by(self, numbers: Sequence[int], ops: Sequence[str], keep: bool) -> None:
         """A backward has used these nodes: drops their windows, or marks them as used."""
         records = self._likely(numbers, ops)
+        if len(records) == 1 and not keep:
+            records[0].drop_all(numbers)
+            return
         for number, op in zip(numbers, ops, strict=True):
             record = _maker(records, number, op)
             if record is not None:

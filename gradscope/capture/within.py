@@ -6,6 +6,7 @@ runs. It is put on again around the engine.
 
 from __future__ import annotations
 
+from torch._C import _len_torch_function_stack
 from torch.overrides import _get_current_function_mode_stack, _push_mode
 
 from gradscope.capture.dynamo import own_work
@@ -27,7 +28,8 @@ class InsideEngine:
     def __enter__(self) -> None:
         try:
             record = self._recorder.windows.here
-            if self._recorder.recording and record.held is None and not self._is_on():
+            hidden = record.held is None and not (_len_torch_function_stack() and self._is_on())
+            if self._recorder.recording and hidden:
                 mode = ForwardMode(self._recorder)
                 _push_mode(mode)
                 self._mode = mode

@@ -19,7 +19,9 @@ def test_the_suffix_chooses_the_format(suffix: str, form: str) -> None:
 
 @pytest.mark.parametrize("name", ["out.gif", "out.gradscope", "out", ".svg", "out.jpg", "out."])
 def test_an_unknown_suffix_names_the_known_ones(name: str) -> None:
-    with pytest.raises(UsageError, match=r"use one of \.html \.svg \.png \.pdf \.dot \.md \.txt \.json"):
+    with pytest.raises(
+        UsageError, match=r"use one of \.html \.svg \.png \.pdf \.dot \.md \.txt \.json"
+    ):
         format_of(name)
 
 
