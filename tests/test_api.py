@@ -77,7 +77,7 @@ def test_an_unfinished_block_cannot_be_drawn(tmp_path: Path) -> None:
 
 def test_a_block_that_raises_still_answers() -> None:
     session = gradscope.trace()
-    with pytest.raises(ZeroDivisionError), session:
+    with pytest.raises(ZeroDivisionError), session:  # noqa: PT012 - the block is the subject
         _step()
         1 / 0  # noqa: B018
     assert len(session.trace.steps) == 1
@@ -247,7 +247,7 @@ def test_forward_graphs_beside_a_backward() -> None:
 def test_nothing_at_all() -> None:
     with gradscope.trace() as t:
         pass
-    assert t.trace.steps == t.trace.parameters == t.trace.forward_graphs == ()
+    assert t.trace.steps == t.trace.parameters == t.trace.forward_graphs == ()  # type: ignore[comparison-overlap]
     assert t.report()
 
 
@@ -260,7 +260,7 @@ def _draw(result: object, path: Path) -> str:
 
 
 def test_render_a_tensor(tmp_path: Path) -> None:
-    W, x = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)  # noqa: N806
+    W, x = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
     y = W * x
     text = _draw(y, tmp_path / "graph.dot")
     assert "W" in text

@@ -81,7 +81,7 @@ class ForwardRecorder:
         results = self._results(out, before, after, record)
         code, lasti = (frame.f_code, frame.f_lasti) if frame is not None else (None, 0)
         execution = self._execution(frame, caller, call, record)
-        hooked = after - before > 1 and _saved_hooks(False) is not None
+        hooked = _saved_hooks(False) is not None
         window = Window(function, code, lasti, call, execution, results, after - 1, hooked)
         if record.in_engine:  # made by hooks or recomputation, perhaps for nothing
             record.used.update(range(before, after))

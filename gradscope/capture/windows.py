@@ -65,7 +65,7 @@ class Window(NamedTuple):
     execution: int
     results: tuple[Result, ...]
     last: int  # sequence number of the last node made
-    hooked: bool = False  # made several nodes under the user's saved-tensor hooks
+    hooked: bool = False  # made under the user's saved-tensor hooks
 
 
 class ThreadRecord:

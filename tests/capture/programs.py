@@ -69,7 +69,9 @@ def cnn_with_batch_norm() -> Results:
         nn.Flatten(),
         nn.Linear(4, 2),
     )
-    found = train(net, lambda: F.cross_entropy(net(torch.randn(3, 1, 8, 8)), torch.tensor([0, 1, 1])))
+    found = train(
+        net, lambda: F.cross_entropy(net(torch.randn(3, 1, 8, 8)), torch.tensor([0, 1, 1]))
+    )
     return found + [b.clone() for b in net.buffers()]
 
 
@@ -144,7 +146,7 @@ def attention() -> Results:
     def loss_of() -> Tensor:
         q = torch.randn(2, 3, 8)
         out, weights = net(q, q, q)
-        return out.pow(2).mean() + weights.sum()
+        return out.pow(2).mean() + weights.sum()  # type: ignore[no-any-return]
 
     return train(net, loss_of)
 
@@ -217,7 +219,7 @@ def lbfgs() -> Results:
         return loss
 
     for _ in range(STEPS):
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     return outcome(losses, net.parameters())
 
 
@@ -302,7 +304,7 @@ class _Clamp(torch.autograd.Function):
         return x.clamp(min=low), (x < low).float()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _unused: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _unused: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         return gradient * (x >= ctx.low), None
 
@@ -350,7 +352,7 @@ def indexing_and_linear_algebra() -> Results:
         rows = torch.einsum("ij,kj->ik", w, w) + torch.eye(5) * 9
         solved = torch.linalg.solve(rows, w.gather(1, where))
         masked = torch.where(w > 0, w, torch.zeros(())).cumsum(0)
-        return best.sum() + solved.norm() + masked[[0, 2]].logsumexp(1).sum() + w.sort()[0][0, 0]
+        return best.sum() + solved.norm() + masked[[0, 2]].logsumexp(1).sum() + w.sort()[0][0, 0]  # type: ignore[no-any-return]
 
     return train(net, loss_of)
 
@@ -363,7 +365,7 @@ def penalty_on_the_gradient() -> Results:
         x = torch.randn(5, 3, requires_grad=True)
         out = net(x)
         (slopes,) = torch.autograd.grad(out.sum(), x, create_graph=True)
-        return out.mean() + ((slopes.norm(2, dim=1) - 1) ** 2).mean()
+        return out.mean() + ((slopes.norm(2, dim=1) - 1) ** 2).mean()  # type: ignore[no-any-return]
 
     return train(net, loss_of)
 
@@ -397,7 +399,7 @@ def functional_transforms() -> Results:
         return torch.sin(w * row).sum()
 
     per_sample = torch.func.vmap(torch.func.grad(loss_of), in_dims=(None, 0))(weights, x)
-    value, pull = torch.func.vjp(lambda w: w**2, weights)
+    value, pull = torch.func.vjp(lambda w: w**2, weights)  # type: ignore[misc]
     jacobian = torch.func.jacrev(lambda w: w.exp())(weights)
     hessian = torch.func.hessian(lambda w: (w**3).sum())(weights)
     tangent = torch.func.jvp(torch.tanh, (weights,), (torch.ones(3),))
@@ -428,8 +430,8 @@ def hooks_everywhere() -> Results:
     net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
     seen: list[Tensor] = []
     net[0].register_forward_hook(lambda m, a, out: out * 2)
-    net[1].register_full_backward_hook(lambda m, gi, go: seen.append(go[0].clone()))
-    net[0].weight.register_hook(lambda g: g * 0.5)
+    net[1].register_full_backward_hook(lambda m, gi, go: seen.append(go[0].clone()))  # type: ignore[index]
+    net[0].weight.register_hook(lambda g: g * 0.5)  # type: ignore[operator]
     found = train(net, lambda: net(torch.randn(2, 3)).sum())
     return found + seen
 
@@ -441,7 +443,7 @@ def mixed_precision_by_hand() -> Results:
 
     def loss_of() -> Tensor:
         h = net(torch.randn(3, 4, dtype=torch.float64)).to(torch.bfloat16)
-        return half(h).float().pow(2).mean()
+        return half(h).float().pow(2).mean()  # type: ignore[no-any-return]
 
     both = nn.ModuleList([net, half])
     return train(both, loss_of)

@@ -174,9 +174,7 @@ EXPRESSIONS: list[tuple[Callable[[Tensor], Tensor], dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("run", "wanted"), EXPRESSIONS, ids=lambda v: getattr(v, "__name__", ""))
-def test_the_expression_that_ran(
-    run: Callable[[Tensor], Tensor], wanted: dict[str, str]
-) -> None:
+def test_the_expression_that_ran(run: Callable[[Tensor], Tensor], wanted: dict[str, str]) -> None:
     x = torch.ones(2, requires_grad=True)
     with gradscope.trace() as t:
         run(x).sum().backward()

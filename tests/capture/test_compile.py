@@ -59,9 +59,9 @@ class _Square(torch.autograd.Function):
         return x * x
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return 2 * x * gradient
+        return 2 * x * gradient  # type: ignore[no-any-return]
 
 
 def module(backend: str) -> list[float]:
@@ -110,12 +110,12 @@ def custom_function(backend: str) -> list[float]:
 
 
 def inside_an_eager_model(backend: str) -> list[float]:
-    net = nn.Sequential(torch.compile(nn.Linear(4, 4), backend=backend), nn.ReLU())
+    net = nn.Sequential(torch.compile(nn.Linear(4, 4), backend=backend), nn.ReLU())  # type: ignore[call-overload]
     return _train(net, net)
 
 
 def inside_a_compiled_model(backend: str) -> list[float]:
-    net = nn.Sequential(torch.compile(nn.Linear(4, 4), backend=backend), nn.ReLU())
+    net = nn.Sequential(torch.compile(nn.Linear(4, 4), backend=backend), nn.ReLU())  # type: ignore[call-overload]
     return _train(net, torch.compile(net, backend=backend))
 
 
@@ -237,7 +237,7 @@ def test_a_backward_inside_compiled_code() -> None:
         def whole(x: Tensor) -> Tensor:
             loss = net(x).sum()
             loss.backward()
-            return loss.detach()
+            return loss.detach()  # type: ignore[no-any-return]
 
         found = [whole(torch.ones(2, 4)).item() for _ in range(3)]
         assert net.weight.grad is not None

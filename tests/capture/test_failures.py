@@ -61,6 +61,7 @@ OUTSIDE = {
     "message_of",
     "no_collection.__enter__",
     "no_collection.__exit__",
+    "no_collection.release",
     "outside_transforms.__enter__",
     "outside_transforms.__exit__",
     "quiet.__enter__",
@@ -127,9 +128,9 @@ class _Square(torch.autograd.Function):
         return x * x
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return 2 * x * gradient
+        return 2 * x * gradient  # type: ignore[no-any-return]
 
 
 _square_bound_early: Any = _Square.apply

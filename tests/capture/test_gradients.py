@@ -18,7 +18,6 @@ from tests.capture.reading import (
     graphs,
     labelled,
     last_graph,
-    leaves,
     named,
     op,
     ops,
@@ -154,7 +153,7 @@ def test_a_function_that_returns_none() -> None:
             return x + y
 
         @staticmethod
-        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
             return gradient, None
 
     x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)

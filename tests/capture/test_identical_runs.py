@@ -13,7 +13,7 @@ import gradscope
 from gradscope.session import Session
 from tests.capture.programs import PROGRAMS, Program
 
-logging.set_verbosity_error()
+logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def _run(program: Program) -> tuple[list[Tensor], Tensor, object]:
@@ -40,7 +40,9 @@ def test_the_same_bits(name: str) -> None:
         assert torch.equal(a.nan_to_num(), b.nan_to_num())
     assert torch.equal(rng, traced_rng)
     assert other_rng == traced_other
-    failed = [reason for reason in session.trace.dropped if "without readable numbers" not in reason]
+    failed = [
+        reason for reason in session.trace.dropped if "without readable numbers" not in reason
+    ]
     assert failed == []
     assert session.trace.steps
     assert not session.trace.notes

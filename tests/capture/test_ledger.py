@@ -67,7 +67,7 @@ def by_hand_without_clearing(net: nn.Linear, loss_of: Loss) -> None:
         loss_of().backward()
         with torch.no_grad():
             for p in net.parameters():
-                p -= 0.01 * p.grad
+                p -= 0.01 * p.grad  # type: ignore[misc, operator]
 
 
 def data_without_clearing(net: nn.Linear, loss_of: Loss) -> None:
@@ -82,7 +82,7 @@ def data_method_without_clearing(net: nn.Linear, loss_of: Loss) -> None:
     for _ in range(STEPS):
         loss_of().backward()
         for p in net.parameters():
-            p.data.add_(p.grad, alpha=-0.01)
+            p.data.add_(p.grad, alpha=-0.01)  # type: ignore[arg-type]
 
 
 def data_assigned_without_clearing(net: nn.Linear, loss_of: Loss) -> None:
@@ -139,7 +139,9 @@ def test_what_was_not_cleared_is_carried(program: Callable[[nn.Linear, Loss], No
     for name in ("weight", "bias"):
         assert ledger(session, f"net.{name}") == PILING_UP
     by = {u.by for u in session.trace.updates}
-    assert by == ({"hand"} if "hand" in program.__name__ or "data" in program.__name__ else {"optimizer"})
+    assert by == (
+        {"hand"} if "hand" in program.__name__ or "data" in program.__name__ else {"optimizer"}
+    )
     assert len(session.trace.updates) == STEPS
     assert [u.after_step for u in session.trace.updates] == list(range(STEPS))
     assert {u.parameters for u in session.trace.updates} == {2}
@@ -382,7 +384,9 @@ def test_an_optimizer_that_clears_inside_its_step() -> None:
 
     session = _run(program, *_net())
     assert ledger(session, "net.weight") == CLEAN
-    assert not any(math.isnan(norm) for norm in parameter(session.trace, "net.weight").updates.grad_norm)
+    assert not any(
+        math.isnan(norm) for norm in parameter(session.trace, "net.weight").updates.grad_norm
+    )
 
 
 def test_sharpness_aware_steps() -> None:

@@ -42,7 +42,7 @@ class Operators(TorchDispatchMode):
     """Notes every operator."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -123,7 +123,7 @@ def test_no_grad_and_inference_mode_are_no_forwards() -> None:
             assert inferred.is_inference()
     assert not plain.requires_grad
     assert t.trace.unused_forwards == 0
-    assert t.trace.steps == t.trace.forward_graphs == ()
+    assert t.trace.steps == t.trace.forward_graphs == ()  # type: ignore[comparison-overlap]
     assert not t.trace.dropped
 
 
@@ -210,7 +210,7 @@ class Logged(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         cls.calls.append(getattr(func, "__name__", ""))
-        return super().__torch_function__(func, types, args, kwargs or {})
+        return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
 
 
 def test_a_tensor_subclass_is_called_the_same() -> None:
@@ -234,19 +234,19 @@ def test_a_tensor_subclass_is_called_the_same() -> None:
 class Wrapped(Tensor):
     """A subclass around another tensor, whose every operator runs the user's code."""
 
-    inner: Tensor
+    inner: Tensor  # type: ignore[assignment]
     operators: list[str] = []  # noqa: RUF012
 
     @staticmethod
     def __new__(cls, inner: Tensor, requires_grad: bool = False) -> Wrapped:
-        made: Wrapped = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Wrapped = Tensor._make_wrapper_subclass(
             cls, inner.shape, dtype=inner.dtype, requires_grad=requires_grad
         )
         made.inner = inner
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         cls.operators.append(str(func))
         plain = [a.inner if isinstance(a, Wrapped) else a for a in args]
         out = func(*plain, **(kwargs or {}))

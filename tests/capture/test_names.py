@@ -28,7 +28,7 @@ def _leaf_names(session: Session) -> set[str]:
 
 
 def test_variables_of_a_function() -> None:
-    x, W, b = _w(1), _w(2), _w(3)  # noqa: N806
+    x, W, b = _w(1), _w(2), _w(3)
     with gradscope.trace() as t:
         y = W * x + b
         loss = y.sum()
@@ -70,8 +70,8 @@ def test_containers() -> None:
     class Color(Enum):
         RED = 1
 
-    Pair = namedtuple("Pair", "left right")  # noqa: PYI024
-    Ws = [_w(), _w()]  # noqa: N806
+    Pair = namedtuple("Pair", "left right")
+    Ws = [_w(), _w()]
     d = {"b": _w(), 3: _w(), (1, "x"): _w(), Color.RED: _w()}
     pair = Pair(_w(), [_w()])
     ordered = OrderedDict(k=_w())
@@ -187,13 +187,13 @@ def test_what_is_written_into_keeps_its_name() -> None:
 
 def test_a_loop_variable_does_not_win() -> None:
     net = nn.Linear(2, 1)
-    W, b = _w(), _w()  # noqa: N806
+    W, b = _w(), _w()
     params = [W, b]
 
     def train(given: list[Tensor]) -> None:
         for p in net.parameters():
             p.requires_grad_(True)
-        for _, p in enumerate(given):
+        for _, p in enumerate(given):  # type: ignore[assignment]
             p.requires_grad_(True)
         loss = net(W * b).sum()
         loss.backward()
@@ -277,7 +277,7 @@ def test_a_module_of_an_object_that_is_gone() -> None:
             self.model = nn.Linear(2, 1)
 
         def loss(self) -> Tensor:
-            return self.model(torch.ones(1, 2)).sum()
+            return self.model(torch.ones(1, 2)).sum()  # type: ignore[no-any-return]
 
     def make() -> Tensor:
         return Trainer().loss()
@@ -294,7 +294,9 @@ def test_a_module_in_the_hands_of_a_library() -> None:
     both = nn.Sequential(nets["a"], nn.ReLU())
     del nets
     with gradscope.trace() as t:
-        torch.utils.checkpoint.checkpoint(both, torch.ones(1, 2), use_reentrant=False).sum().backward()
+        torch.utils.checkpoint.checkpoint(
+            both, torch.ones(1, 2), use_reentrant=False
+        ).sum().backward()
     assert op(last_graph(t), "Addmm").module == "both.0"
 
 
@@ -358,7 +360,7 @@ class _Explosive:
     def __hash__(self) -> int:
         return 1
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> NoReturn:  # type: ignore[override]
         raise AssertionError
 
@@ -401,7 +403,7 @@ def test_reading_names_runs_none_of_the_users_code() -> None:
     holder = {"bomb": bomb, bomb: 1, "lazy": _LazyList([_w()]), "map": _LazyDict(a=_w())}
     net, w = _Unhashable(), _w()
     with gradscope.trace() as t:
-        (net(w) * holder["lazy"].copy()[0]).sum().backward()
+        (net(w) * holder["lazy"].copy()[0]).sum().backward()  # type: ignore[attr-defined]
     assert _leaf_names(t) == {"w", "holder['lazy'][0]"}
     assert op(last_graph(t), "Sum").kind == "loss"
     assert {n.module for n in named(last_graph(t), "Mul")} == {"net", ""}

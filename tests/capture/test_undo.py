@@ -99,7 +99,7 @@ def _fail_in_backward() -> None:
 
 def _fail_in_step() -> None:
     class Fails(torch.optim.SGD):
-        def step(self, closure: Any = None) -> None:
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
             raise ValueError("step")
 
     net = nn.Linear(2, 1)
@@ -135,9 +135,7 @@ def _loaded() -> None:
 
 
 @pytest.mark.parametrize(("run", "error"), [e[1:] for e in ENDINGS], ids=[e[0] for e in ENDINGS])
-def test_everything_is_undone(
-    run: Callable[[], None], error: type[BaseException] | None
-) -> None:
+def test_everything_is_undone(run: Callable[[], None], error: type[BaseException] | None) -> None:
     before = state()
     with ExitStack() as stack:
         if error is not None:
@@ -174,14 +172,16 @@ def test_the_users_modes_stay_where_they_are() -> None:
     with outer:
         session = gradscope.trace()
         session.__enter__()
-        inner.__enter__()
+        inner.__enter__()  # type: ignore[no-untyped-call]
         session.__exit__(None, None, None)
         assert _get_current_function_mode_stack() == [outer, inner]
-        inner.__exit__(None, None, None)
+        inner.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         assert _get_current_function_mode_stack() == [outer]
 
 
-@pytest.mark.parametrize("part", ["EngineWatch", "Ledger", "ModuleTracker", "CompiledCalls", "Threads"])
+@pytest.mark.parametrize(
+    "part", ["EngineWatch", "Ledger", "ModuleTracker", "CompiledCalls", "Threads"]
+)
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
 def test_a_start_that_fails_half_way_leaves_nothing(
     part: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
@@ -200,7 +200,7 @@ def test_the_mode_that_cannot_be_pushed_leaves_nothing(monkeypatch: pytest.Monke
     def fail(_: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(tracer_module.ForwardMode, "__enter__", fail)
+    monkeypatch.setattr(tracer_module.ForwardMode, "__enter__", fail)  # type: ignore[attr-defined]
     before = state()
     session = gradscope.trace()
     with pytest.raises(RuntimeError, match="boom"):
@@ -234,7 +234,7 @@ class _Double(Function):
         return x * 2
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient * 2
 
 
@@ -356,7 +356,7 @@ def test_a_trace_inside_a_generator_that_is_never_finished() -> None:
 
     generator = generate()
     next(generator)
-    generator.close()
+    generator.close()  # type: ignore[attr-defined]
     assert_same(before)
 
 
