@@ -94,6 +94,7 @@ class Tracer:
         )
         self._engine = EngineWatch(self._steps, lambda: InsideEngine(self._forward))
         self._compiled = CompiledCalls(self._forward, self._modules)
+        self._pause = Pause(self._forward)
         self._started_ns = 0
         self._failed: list[str] = []
 
@@ -111,7 +112,7 @@ class Tracer:
             Functions(self._forward).install(self._undo)
             Threads(self._forward).install(self._undo)
             self._undo.enter_context(ForwardMode(self._forward))
-            Pause(self._forward).install(self._undo)
+            self._pause.install(self._undo)
         except BaseException:
             self._undo.close()
             raise
@@ -215,6 +216,7 @@ class Tracer:
             "torch calls that could not be recorded": self._forward.failures,
             "module calls that could not be followed": self._modules.failures,
             "compiled calls that could not be left alone": self._compiled.failures,
+            "optimizer steps that could not be left alone": self._pause.failures,
             "optimizer steps that could not be recorded": self._ledger.failures,
             "leaves beyond the limit": self._leaves.dropped,
             "parts of the end of the capture that failed": len(self._failed),
