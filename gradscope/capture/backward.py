@@ -21,7 +21,7 @@ from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import quiet
+from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.raw import Heard, RawGraph
 from gradscope.capture.stats import SMALL, Collector
 from gradscope.capture.updates import Ledger
@@ -126,7 +126,8 @@ class BackwardRun:
                     else:
                         self._collector.put(gradient, self.gradients, (i, nr))
                     nr += 1  # noqa: SIM113 (enumerate is slower here)
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
@@ -140,7 +141,8 @@ class BackwardRun:
                 self.arrived.add(i)
                 if self._fills_grad:
                     self._ledger.contributed(self.leaves[i])
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
     def _copied(self, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
@@ -148,7 +150,8 @@ class BackwardRun:
         try:
             with quiet():
                 return tuple([_copy(gradient) for gradient in gradients])
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
             return gradients
 
@@ -175,7 +178,8 @@ class BackwardRun:
                         self.contributions[edge] = None
                     else:
                         self._collector.put(gradient, self.contributions, edge)
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 

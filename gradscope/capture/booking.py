@@ -9,7 +9,7 @@ from types import CodeType
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.engine import EngineCall
 from gradscope.capture.leaves import Leaf
-from gradscope.capture.quiet import no_collection
+from gradscope.capture.quiet import let_pass
 from gradscope.capture.raw import RawGraph
 from gradscope.capture.reduce import columns, measured
 from gradscope.capture.schedule import Gallery
@@ -40,7 +40,7 @@ class Pending:
     roots: tuple[str, ...] = ()
     loss: Ticket | None = None
     raw: RawGraph | None = None
-    hold: no_collection | None = None
+    collects: bool = False  # whether the garbage collector is held back for it
     made_before: int = 0  # the thread's count of nodes when the engine starts
     own_ns: int = 0
     started_ns: int = 0
@@ -84,7 +84,8 @@ class Booking:
         for pending in waiting:
             try:
                 self._finish(pending)
-            except Exception:
+            except BaseException as error:
+                let_pass(error)
                 self.failures += 1
                 self.steps.append(_step(pending, None))
 

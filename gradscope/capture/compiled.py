@@ -23,6 +23,7 @@ from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_m
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
 from gradscope.capture.modules import ModuleTracker
+from gradscope.capture.quiet import recover
 
 _MODULE = "torch._dynamo.eval_frame"
 _SWITCH = "_maybe_set_eval_frame"
@@ -119,9 +120,10 @@ class CompiledCalls:
         try:
             record = self._recorder.windows.here
             if record.held is None:
-                record.held = _take_off(self._recorder)
+                record.held = take_off(self._recorder)
                 self._modules.detach()
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
     @own_work
@@ -134,11 +136,12 @@ class CompiledCalls:
             self._modules.attach()
             for position, mode in held:
                 _insert(position, mode)
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
 
-def _take_off(recorder: ForwardRecorder) -> list[tuple[int, ForwardMode]]:
+def take_off(recorder: ForwardRecorder) -> list[tuple[int, ForwardMode]]:
     """Removes our modes from this thread's stack; returns them with their places, lowest first."""
     found = [
         (i, mode)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work, way_through
+from gradscope.capture.quiet import let_pass
 
 _ENTRY = "_engine_run_backward"
 
@@ -110,7 +111,8 @@ class EngineWatch:
     ) -> Any:
         try:
             call = _engine_call(outputs, args, kwargs)
-        except Exception:  # called in a way that this torch does not know
+        except BaseException as error:  # called in a way that this torch does not know
+            let_pass(error)
             self.failures += 1
             return None
         return listener.begin(call)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.modules import ModuleCall, ModuleTracker
-from gradscope.capture.quiet import quiet, tracing
+from gradscope.capture.quiet import quiet, recover, tracing
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
 from gradscope.capture.stats import Collector
@@ -69,7 +69,8 @@ class ForwardRecorder:
         try:
             with NO_FUNCTIONS() if not (dispatch_modes() or tracing()) else quiet():
                 self._note(function, before, after, out, depth)
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
@@ -160,7 +161,8 @@ class ForwardRecorder:
             if isinstance(tensor, Tensor):
                 with NO_FUNCTIONS():
                     self._before_change(tensor, sys._getframe(depth))
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
     def _before_change(self, tensor: Tensor, frame: FrameType) -> None:

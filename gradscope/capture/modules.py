@@ -19,6 +19,7 @@ from torch.nn.modules.module import (
 
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.names import Names
+from gradscope.capture.quiet import recover
 from gradscope.capture.tree import named_parameters, submodules
 
 MAX_NAMINGS = 64  # readings of the user's variables; one usually names all modules
@@ -172,7 +173,8 @@ class ModuleTracker:
         call = None
         try:
             call = self._call(module, stack[-1][1] if stack else None)
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
         stack.append((id(module), call))
 

@@ -20,6 +20,7 @@ from torch.autograd.function import Function
 
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.forward import ForwardMode, ForwardRecorder, counter
+from gradscope.capture.quiet import recover
 
 
 class Functions:
@@ -90,7 +91,8 @@ class Functions:
             if recorder is not None and not getattr(self._known, "call", False):
                 try:
                     _note_early(recorder, args, sys._getframe(1))
-                except Exception:
+                except BaseException as error:
+                    recover(error)
                     recorder.failures += 1
             self._known.call = False
             return original(args)

@@ -24,6 +24,7 @@ from torch.optim.optimizer import (
 )
 
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
+from gradscope.capture.quiet import recover
 
 
 class Pause:
@@ -46,10 +47,10 @@ class Pause:
     def put_back(self) -> None:
         """Puts the mode back if it is off and the stack is as it was."""
         record = self._recorder.windows.here
-        if record.paused is not None and _len_torch_function_stack() == record.paused[0]:
-            _, mode = record.paused
-            record.paused = None
-            _push_on_torch_function_stack(mode)
+        if record.paused is not None:
+            (below, mode), record.paused = record.paused, None
+            if _len_torch_function_stack() == below:
+                _push_on_torch_function_stack(mode)
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
@@ -59,15 +60,17 @@ class Pause:
             below = _len_torch_function_stack() - 1
             mode = _get_function_stack_at(below) if below >= 0 else None
             if isinstance(mode, ForwardMode) and mode.recorder is self._recorder:
-                _pop_torch_function_stack()
                 self._recorder.windows.here.paused = (below, mode)
-        except Exception:
+                _pop_torch_function_stack()
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
     def _after(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
         try:
             self.put_back()
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
 

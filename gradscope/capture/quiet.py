@@ -1,17 +1,29 @@
-"""Own tensor work that the user's program must not notice."""
+"""Own work that the user's program must not notice.
+
+NOTE [Interrupts]
+Ctrl-C, or whatever a signal handler of the user's raises, may come between any two of our bytecodes
+and cut off even an ``__exit__``. So a ``quiet`` that is open is known to its thread, every way into
+the capture ends with ``recover``, and what is not ours is raised again.
+"""
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
+from gradscope.capture.source import UserCode
+
 tracing: Callable[[], bool] = torch._C._is_tracing
 transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
+
+_open: dict[int, list[quiet]] = {}  # by thread, outermost first
+_anybody = UserCode()
 
 
 class quiet:
@@ -19,33 +31,76 @@ class quiet:
 
     __slots__ = ("_functions", "_grad", "_modes", "_outside", "_tracing")
 
+    def __init__(self) -> None:
+        self._functions: Any = None
+        self._grad: bool | None = None
+        self._modes: AbstractContextManager[Any] | None = None
+        self._outside: outside_transforms | None = None
+        self._tracing: Any = None
+
     def __enter__(self) -> None:
+        _open.setdefault(threading.get_ident(), []).append(self)
         self._functions = torch._C.DisableTorchFunction()
         self._functions.__enter__()
         self._grad = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
-        self._modes = None
         if torch._C._len_torch_dispatch_stack():
             self._modes = _disable_current_modes()
             self._modes.__enter__()
-        self._outside = None
         if transforms_active():
             self._outside = outside_transforms()
             self._outside.__enter__()
-        self._tracing = None
         if tracing():
             self._tracing = torch._C._get_tracing_state()
             torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
 
     def __exit__(self, *exc: object) -> None:
+        self._restore()
+        here = threading.get_ident()
+        opened = _open.get(here, [])
+        if self in opened:
+            opened.remove(self)
+        if not opened:
+            _open.pop(here, None)
+
+    def _restore(self) -> None:
+        """Undoes what was done, once; may be called again where it was cut off."""
         if self._tracing is not None:
             torch._C._set_tracing_state(self._tracing)  # type: ignore[attr-defined]
+            self._tracing = None
         if self._outside is not None:
             self._outside.__exit__()
+            self._outside = None
         if self._modes is not None:
             self._modes.__exit__(None, None, None)
-        torch._C._set_grad_enabled(self._grad)
-        self._functions.__exit__(None, None, None)
+            self._modes = None
+        if self._grad is not None:
+            torch._C._set_grad_enabled(self._grad)
+            self._grad = None
+        if self._functions is not None:
+            self._functions.__exit__(None, None, None)
+            self._functions = None
+
+
+def recover(error: BaseException) -> None:
+    """At the way out of the capture: closes what was cut off, and lets pass what is not ours."""
+    for opened in reversed(_open.pop(threading.get_ident(), ())):
+        opened._restore()
+    let_pass(error)
+
+
+def let_pass(error: BaseException) -> None:
+    """Raises again what came from outside: interrupts, and what a signal handler raised.
+
+    No code of the user's runs inside ours otherwise.
+    """
+    if not isinstance(error, Exception):
+        raise error
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is not None and _anybody.owns(trace.tb_frame.f_code):
+        raise error
 
 
 class outside_transforms:
@@ -59,42 +114,3 @@ class outside_transforms:
 
     def __exit__(self, *exc: object) -> None:
         self._cleared.__exit__(None, None, None)
-
-
-class no_collection:
-    """Holds back the garbage collector while many small objects are made that will stay.
-
-    Python would otherwise scan every object of the user's again and again for nothing. Threads
-    share the collector: the last to leave restores it.
-    """
-
-    __slots__ = ("_holds",)
-    _lock = threading.Lock()
-    _inside = 0
-    _was_enabled = False
-
-    def __init__(self) -> None:
-        self._holds = False
-
-    def __enter__(self) -> None:
-        cls = no_collection
-        with cls._lock:
-            self._holds = True
-            if cls._inside == 0:
-                cls._was_enabled = gc.isenabled()
-                gc.disable()
-            cls._inside += 1
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Lets go; a second time does nothing."""
-        cls = no_collection
-        with cls._lock:
-            if not self._holds:
-                return
-            self._holds = False
-            cls._inside -= 1
-            if cls._inside == 0 and cls._was_enabled:
-                gc.enable()

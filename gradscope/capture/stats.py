@@ -11,6 +11,7 @@ changed in place while it waited (its version moved) is dropped and counted, nev
 
 from __future__ import annotations
 
+import gc
 import math
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gradscope.capture.quiet import no_collection, outside_transforms, transforms_active
+from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active
 from gradscope.capture.readable import PLAIN, Unreadable, is_wrapped, readable
 from gradscope.capture.reduce import (
     SAMPLE_FROM,
@@ -112,7 +113,8 @@ class Collector:
                 self._put(readable(tensor), sink, key, copy)
         except Unreadable:
             self.drop("tensors without readable numbers (fake or function-transform wrapped)")
-        except Exception:
+        except BaseException as error:
+            let_pass(error)
             self.drop("tensors that could not be measured")
 
     def _put(self, tensor: Tensor, sink: Any, key: object, copy: bool) -> None:
@@ -143,10 +145,17 @@ class Collector:
         """Reduces every waiting tensor, so that none is kept alive."""
         if not self._waiting:
             return
-        with no_collection(), outside_transforms() if transforms_active() else nullcontext():
-            for group in self._groups.values():
-                if group.tensors:
-                    self._flush(group)
+        collects = gc.isenabled()
+        try:
+            if collects:
+                gc.disable()
+            with outside_transforms() if transforms_active() else nullcontext():
+                for group in self._groups.values():
+                    if group.tensors:
+                        self._flush(group)
+        finally:
+            if collects:
+                gc.enable()
         if len(self._groups) > MAX_GROUPS:
             self._groups.clear()
 
@@ -160,7 +169,8 @@ class Collector:
         for items in by_device.values():
             try:
                 moved = iter(torch.cat([i.numbers for i in items]).tolist())
-            except Exception:
+            except BaseException as error:
+                let_pass(error)
                 self.drop("tensors that could not be measured", sum(len(i.keys) for i in items))
                 continue
             for item in items:
@@ -193,7 +203,8 @@ class Collector:
             return
         try:
             self._reduce(group.kind, tensors, sinks, keys)
-        except Exception:
+        except BaseException as error:
+            let_pass(error)
             self.drop("tensors that could not be measured", len(tensors))
 
     def _reduce(self, kind: Kind, tensors: list[Tensor], sinks: list[Any], keys: list[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from time import perf_counter_ns
@@ -20,7 +21,7 @@ from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.plan import Plans
-from gradscope.capture.quiet import no_collection, quiet
+from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.saved import read_saved
 from gradscope.capture.schedule import Gallery, Schedule
 from gradscope.capture.snapshot import Snapshot, fits
@@ -78,23 +79,34 @@ class StepRecorder:
         """Engine runs that have begun and not ended."""
         return len(self._active)
 
+    def retire(self) -> None:
+        """Lets the garbage collector go, which an interrupted begin may still hold back."""
+        if any(pending.collects for pending in self._active):
+            gc.enable()
+
     @own_work
     def begin(self, call: EngineCall) -> Pending | None:
         """Walks the graph and listens to it; None when that failed (counted)."""
         started = perf_counter_ns()
-        hold = no_collection()
-        hold.__enter__()  # until the step has ended and the graph is gone
+        # Python would scan all objects again and again for those made until the graph is gone.
+        collects = gc.isenabled()
+        pending = None
         try:
+            if collects:
+                gc.disable()
             with self._lock, quiet():
                 pending = self._begin(call, sys._getframe(2))
-        except Exception:
+            pending.collects = collects
+            pending.made_before = counter()
+            pending.started_ns = perf_counter_ns()
+            pending.own_ns = pending.started_ns - started
+        except BaseException as error:
+            if collects:
+                gc.enable()
+            self._forget(pending)
+            recover(error)
             self.failures += 1
-            hold.release()
             return None
-        pending.hold = hold
-        pending.made_before = counter()
-        pending.started_ns = perf_counter_ns()
-        pending.own_ns = pending.started_ns - started
         return pending
 
     @own_work
@@ -108,22 +120,27 @@ class StepRecorder:
         try:
             with self._lock, quiet():
                 self._end(begun, gradients)
-        except Exception:
+        except BaseException as failure:
+            recover(failure)
             self.failures += 1
         finally:
-            self._close(begun.run)
-            begun.call = begun.call._replace(outputs=(), inputs=())  # the user's tensors
-            if begun in self._active:
-                self._active.remove(begun)
-            if begun.hold is not None:
-                begun.hold.release()
+            if begun.collects:
+                gc.enable()
+            self._forget(begun)
         self.failures += begun.run.failures
         self.own_ns += begun.own_ns + begun.run.own_ns + perf_counter_ns() - started
 
-    def _close(self, run: BackwardRun) -> None:
+    def _forget(self, pending: Pending | None) -> None:
+        """Lets go of the graph and of the user's tensors."""
+        if pending is None:
+            return
         try:
-            run.close()
-        except Exception:
+            if pending in self._active:
+                self._active.remove(pending)
+            pending.call = pending.call._replace(outputs=(), inputs=())
+            pending.run.close()
+        except BaseException as error:
+            recover(error)
             self.failures += 1
 
     def _touched_deep(self, node: Any) -> None:
@@ -149,12 +166,11 @@ class StepRecorder:
             node_count=len(walked.nodes) + walked.truncated,
         )
         self._count += 1
-        self._active.append(pending)
         try:
+            self._active.append(pending)
             self._prepare(pending, frame)
         except BaseException:
-            self._active.remove(pending)
-            pending.run.close()
+            self._forget(pending)
             raise
         return pending
 

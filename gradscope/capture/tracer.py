@@ -15,7 +15,7 @@ from torch import Tensor
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
-from gradscope.capture.compiled import CompiledCalls
+from gradscope.capture.compiled import CompiledCalls, take_off
 from gradscope.capture.ending import (
     environment,
     frames_at_end,
@@ -35,7 +35,7 @@ from gradscope.capture.names import Names
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.patches import Functions, Threads
 from gradscope.capture.pause import Pause
-from gradscope.capture.quiet import quiet
+from gradscope.capture.quiet import let_pass, quiet
 from gradscope.capture.schedule import Gallery
 from gradscope.capture.source import UserCode, forget, message_of, place
 from gradscope.capture.stack import walk_limit
@@ -92,9 +92,9 @@ class Tracer:
             self._gallery,
             Labels(self._user, self._leaves, self._modules),
         )
-        self._engine = EngineWatch(self._steps, lambda: InsideEngine(self._forward))
-        self._compiled = CompiledCalls(self._forward, self._modules)
         self._pause = Pause(self._forward)
+        self._engine = EngineWatch(self._steps, self._during)
+        self._compiled = CompiledCalls(self._forward, self._modules)
         self._started_ns = 0
         self._failed: list[str] = []
 
@@ -105,6 +105,7 @@ class Tracer:
         try:
             retire_in_children(self)
             self._undo.callback(self.retire)
+            self._undo.callback(take_off, self._forward)  # what an interrupt may have left there
             self._engine.install(self._undo)
             self._ledger.install(self._undo)
             self._modules.install(self._undo)
@@ -122,6 +123,7 @@ class Tracer:
         self._forward.retire()
         self._engine.retire()
         self._ledger.retire()
+        self._steps.retire()
 
     def stop(self, error: BaseException | None = None) -> Trace:
         """Undoes everything and returns what was recorded; never raises on a failed capture.
@@ -159,7 +161,8 @@ class Tracer:
         """One part of the end; when it fails, the others still have their turn."""
         try:
             return part()
-        except Exception as failure:
+        except BaseException as failure:
+            let_pass(failure)
             reason = f"{type(failure).__name__}: {message_of(failure)}"
             self._failed.append(f"A part of the end of the capture failed: {reason}.")
             return None
@@ -175,6 +178,9 @@ class Tracer:
                 lambda: never_reached(names, self._forward, self._builder, self._walked)
             )
         return graphs or ()
+
+    def _during(self) -> InsideEngine:
+        return InsideEngine(self._forward, self._pause.put_back)
 
     def _names_at_end(self, frame: FrameType, error: BaseException | None) -> Names:
         others = [*main_variables(), *self._modules.names()]

@@ -31,7 +31,7 @@ from torch.optim.optimizer import (
 from gradscope.capture.changes import Change, measure_grads, measure_updates, norms, to_floats
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.leaves import Leaf, Leaves, same, sample
-from gradscope.capture.quiet import quiet
+from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.readable import plain_forms
 from gradscope.model.graph import Source
 from gradscope.model.trace import Update
@@ -257,7 +257,8 @@ class Ledger:
             try:
                 with quiet():
                     hook(optimizer)
-            except Exception:
+            except BaseException as error:
+                recover(error)
                 self.failures += 1
             self.own_ns += perf_counter_ns() - started
 

@@ -6,27 +6,37 @@ runs. It is put on again around the engine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch._C import _len_torch_function_stack
 from torch.overrides import _get_current_function_mode_stack, _push_mode
 
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
+from gradscope.capture.quiet import recover
 from gradscope.capture.windows import ThreadRecord
 
 
 class InsideEngine:
-    """Context of one engine run in one thread."""
+    """Context of one engine run in one thread.
 
-    __slots__ = ("_mode", "_record", "_recorder")
+    Args:
+        recorder: Whose mode it is.
+        prepare: Puts back what another part may have left off.
+    """
 
-    def __init__(self, recorder: ForwardRecorder) -> None:
+    __slots__ = ("_mode", "_prepare", "_record", "_recorder")
+
+    def __init__(self, recorder: ForwardRecorder, prepare: Callable[[], None]) -> None:
         self._recorder = recorder
+        self._prepare = prepare
         self._mode: ForwardMode | None = None
         self._record: ThreadRecord | None = None
 
     @own_work
     def __enter__(self) -> None:
         try:
+            self._prepare()
             record = self._recorder.windows.here
             hidden = record.held is None and not (_len_torch_function_stack() and self._is_on())
             if self._recorder.recording and hidden:
@@ -35,7 +45,8 @@ class InsideEngine:
                 self._mode = mode
             self._record = record
             record.in_engine += 1
-        except Exception:
+        except BaseException as error:
+            recover(error)
             self._recorder.failures += 1
 
     @own_work

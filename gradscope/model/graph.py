@@ -60,6 +60,8 @@ class Node:
         shape: Shape of the forward output ``0`` where known.
         module_calls: Which call of every module on the path that is running, 1-based, outermost
             first; a ``ModuleList`` on the path has none, since it never runs. Empty: unknown.
+        operands: Shapes of the call's two tensor arguments where they were broadcast against each
+            other into a larger result; else empty.
     """
 
     id: int
@@ -78,6 +80,7 @@ class Node:
     parameter: int | None = None
     shape: tuple[int, ...] | None = None
     module_calls: tuple[int, ...] = ()
+    operands: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,34 @@ class Structure:
         return tuple(map(tuple, lists))
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What only some nodes of the graphs that are kept whole are asked. None: not asked.
+
+    Attributes:
+        units: Units (features or channels) of an activation's result.
+        samples: Elements per unit, over the batch and all places.
+        dead: Bit ``i`` is set when unit ``i`` is at most 0 in every sample (ReLU and its like).
+        saturated_fraction: Share of elements where a sigmoid or tanh is flat, 0 to 1: its
+            derivative is below 0.01 (sigmoid), its magnitude above 0.99 (tanh).
+        tiny_fraction: Share of the non-zero elements of a float16 gradient below 2**-24.
+        equal_rows: Whether all rows (index 0) of a parameter's gradient are identical.
+        training: Whether a normalisation or dropout ran in training mode.
+        reduction: ``mean``, ``sum`` or ``none`` of a loss function.
+        empty: Whether a mean was taken over no element at all.
+    """
+
+    units: int | None = None
+    samples: int | None = None
+    dead: int | None = None
+    saturated_fraction: float | None = None
+    tiny_fraction: float | None = None
+    equal_rows: bool | None = None
+    training: bool | None = None
+    reduction: str | None = None
+    empty: bool | None = None
+
+
 @dataclass(frozen=True)
 class Graph:
     """A structure with what was measured on it in one step.
@@ -144,6 +175,7 @@ class Graph:
         contributions: Edge index to the gradient that came along this edge alone; recorded where
             a target has several incoming edges. None: that edge carried nothing.
         backward_ran: False for a forward graph that no backward ever used.
+        traits: Node id to what else is known of it.
     """
 
     structure: Structure
@@ -151,6 +183,7 @@ class Graph:
     gradients: Mapping[tuple[int, int], TensorStats | None] = field(default_factory=dict)
     contributions: Mapping[int, TensorStats | None] = field(default_factory=dict)
     backward_ran: bool = True
+    traits: Mapping[int, Traits] = field(default_factory=dict)
 
     def value(self, node: int, output_nr: int = 0) -> TensorStats | None:
         """Statistics of the node's forward result, or None where not measured."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gradscope.model.events import Call, Cut, Mutation, OptimizerFacts
 from gradscope.model.graph import Graph, Source
 from gradscope.model.stats import TensorStats
 
@@ -50,6 +51,7 @@ class UpdateHistory:
         grad_norm: L2 norm of ``.grad`` when it was consumed (NaN when unmeasured).
         value_rms: RMS of the parameter before the update, on a sample of its elements.
         update_rms: RMS of its change, on the same sample (NaN when unmeasured).
+        lost: Contributions since the previous update that were cleared before this one.
     """
 
     update: array[int] = field(default_factory=lambda: array("i"))
@@ -58,6 +60,7 @@ class UpdateHistory:
     grad_norm: array[float] = field(default_factory=lambda: array("d"))
     value_rms: array[float] = field(default_factory=lambda: array("d"))
     update_rms: array[float] = field(default_factory=lambda: array("d"))
+    lost: array[int] = field(default_factory=lambda: array("i"))
 
     def __len__(self) -> int:
         return len(self.update)
@@ -81,6 +84,10 @@ class Parameter:
         value: Statistics of the parameter, as last seen.
         gradients: Per backward.
         updates: Per update.
+        registered: Whether a module that ran lists it in ``parameters()``; None where no module
+            was seen to hold it.
+        module: Path of the module that holds it, registered or in a plain list; may be empty.
+        uses: Torch calls that took it as an argument and built graph.
     """
 
     index: int
@@ -96,6 +103,9 @@ class Parameter:
     value: TensorStats | None = None
     gradients: GradientHistory = field(default_factory=GradientHistory)
     updates: UpdateHistory = field(default_factory=UpdateHistory)
+    registered: bool | None = None
+    module: str = ""
+    uses: int = 0
 
     @property
     def gradient_rms(self) -> float | None:
@@ -130,6 +140,9 @@ class Step:
         nested_in: Index of the step during which this one ran (reentrant checkpoint), or None.
         thread: Name of the thread.
         error: What the engine raised, ``RuntimeError: …``; else None.
+        made: Lowest and highest sequence number of the graph's op nodes: when, on the counter of
+            the thread that made it, the graph was built. None where it was not walked.
+        root_made: Sequence number of the root that was made last; None for leaves.
     """
 
     index: int
@@ -146,6 +159,8 @@ class Step:
     nested_in: int | None = None
     thread: str = "MainThread"
     error: str | None = None
+    made: tuple[int, int] | None = None
+    root_made: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,10 @@ class Update:
         optimizer: Label of the optimizer; empty for updates by hand.
         source: The user's line that called ``step()``; None for updates by hand.
         parameters: How many parameters it updated.
+        starved: How many of the parameters it owns had got contributions since their previous
+            update, all of which were cleared before it.
+        lr: Learning rate of the optimizer's first parameter group; NaN when unknown.
+        maximize: Whether the optimizer goes uphill.
     """
 
     index: int
@@ -167,6 +186,9 @@ class Update:
     optimizer: str = ""
     source: Source | None = None
     parameters: int = 0
+    starved: int = 0
+    lr: float = math.nan
+    maximize: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +243,11 @@ class Trace:
         overhead: gradscope's own share of the time.
         dropped: What was sampled, truncated or skipped: reason to count.
         notes: Sentences about the capture that a reader must know.
+        optimizers: Every optimizer that was made or stepped.
+        calls: Clipping, clearing, scaling and scheduling, in order; of each line the first and
+            the last ones.
+        cuts: Where gradients end by a call, each line once.
+        mutations: The last changes in place of tensors that have a graph.
     """
 
     target: str = "trace()"
@@ -235,6 +262,10 @@ class Trace:
     overhead: Overhead = field(default_factory=Overhead)
     dropped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    optimizers: tuple[OptimizerFacts, ...] = ()
+    calls: tuple[Call, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    mutations: tuple[Mutation, ...] = ()
 
     @property
     def graphs(self) -> tuple[tuple[Step, Graph], ...]:

@@ -1,0 +1,106 @@
+"""What happened around the backwards: optimizers, calls of the loop, cuts, changes in place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gradscope.model.graph import Source
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerFacts:
+    """One optimizer of the run.
+
+    Attributes:
+        label: ``SGD`` or ``Adam#2``, as in ``Parameter.optimizers`` and ``Update.optimizer``.
+        source: The user's line that made it; None when it was made before the trace began.
+        after_step: Index of the last step before it was made; -1 when none.
+        parameters: Indices into ``Trace.parameters`` of what it holds, as last seen.
+        steps: How often ``step()`` ran.
+    """
+
+    label: str
+    source: Source | None = None
+    after_step: int = -1
+    parameters: tuple[int, ...] = ()
+    steps: int = 0
+
+
+CallKind = Literal[
+    "clip",  # clip_grad_norm_: value is the total norm, limit the max_norm
+    "clip_value",  # clip_grad_value_: limit is clip_value
+    "unscale",  # GradScaler.unscale_ by the user
+    "scaler_step",  # GradScaler.step: value is 1 when the optimizer stepped, 0 when skipped
+    "scheduler_step",  # of a learning rate scheduler, not the one in its constructor
+    "zero_grad",  # of an optimizer or a module
+    "nonleaf_grad",  # ``.grad`` read on a tensor that is no leaf and retains none
+    "checkpoint_without_grad",  # reentrant checkpoint, no input requires a gradient
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the training loop that is neither a backward nor an update.
+
+    Attributes:
+        kind: What was called.
+        after_step: Index of the last step that began before it; -1 when none.
+        after_update: Index of the last update before it; -1 when none.
+        source: The user's line.
+        label: Label of the optimizer or module it belongs to, where it belongs to one.
+        value: A number the call came up with; NaN when it has none.
+        limit: A number it was given; NaN when it has none.
+        count: How many equal calls in a row this stands for.
+    """
+
+    kind: CallKind
+    after_step: int
+    after_update: int
+    source: Source | None = None
+    label: str = ""
+    value: float = math.nan
+    limit: float = math.nan
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A call that took a tensor with a gradient and gave one without.
+
+    Attributes:
+        op: The torch function, such as ``detach``, ``argmax``, ``item``, ``numpy``; ``no_grad``
+            for any function under ``no_grad``.
+        source: The user's line.
+        after_step: Index of the last step before it was first seen; -1 when none.
+        count: How often it was seen.
+        variable: The user's name of what went in, where known.
+    """
+
+    op: str
+    source: Source | None
+    after_step: int = -1
+    count: int = 1
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A tensor with a graph that was changed in place.
+
+    Attributes:
+        op: The torch function, such as ``add_`` or ``__setitem__``.
+        source: The user's line.
+        shape: Sizes of the changed tensor.
+        version: Its version counter after the change.
+        variable: The user's name of it, where known.
+        after_step: Index of the last step before it; -1 when none.
+    """
+
+    op: str
+    source: Source | None
+    shape: tuple[int, ...]
+    version: int
+    variable: str = ""
+    after_step: int = -1

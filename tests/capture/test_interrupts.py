@@ -1,0 +1,91 @@
+"""Ctrl-C and what signal handlers raise come through, wherever in the capture they strike."""
+
+from __future__ import annotations
+
+import gc
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+from torch.overrides import _get_current_function_mode_stack
+
+import gradscope
+from tests.capture.reading import ops
+from tests.capture.test_undo import assert_same, state
+
+TRIES = 250
+
+
+class TimeoutOfTheUsers(Exception):
+    """As raised by the handlers of common timeout decorators."""
+
+
+class _Alarm:
+    """Raises from a signal handler after a random while."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+        self.fired = 0
+
+    def __call__(self, _signal: int, _frame: object) -> None:
+        self.fired += 1
+        raise self.error
+
+    @contextmanager
+    def within(self, longest: float) -> Iterator[None]:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, longest))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _is_disturbed() -> bool:
+    """Puts right what an interrupt broke, as it may without us; says whether there was anything."""
+    disturbed = not torch.is_grad_enabled() or not gc.isenabled()
+    disturbed |= torch._C._get_torch_function_state() != torch._C._TorchFunctionState.ENABLED  # type: ignore[attr-defined]
+    torch._C._set_torch_function_state(torch._C._TorchFunctionState.ENABLED)  # type: ignore[attr-defined]
+    torch.set_grad_enabled(True)
+    gc.enable()
+    return bool(disturbed)
+
+
+@pytest.mark.parametrize("error", [TimeoutOfTheUsers, KeyboardInterrupt])
+def test_they_all_come_through(error: type[BaseException]) -> None:
+    random.seed(1)
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        net(torch.ones(2, 4)).pow(2).mean().backward()
+        optimizer.step()
+
+    step()
+    alarm = _Alarm(error)
+    before, handler = state(), signal.signal(signal.SIGALRM, alarm)
+    caught = disturbed = 0
+    try:
+        with gradscope.trace() as t:
+            for _ in range(TRIES):
+                try:
+                    with alarm.within(2e-3):
+                        step()
+                        step()
+                except error:
+                    caught += 1
+                disturbed += _is_disturbed()
+            step()
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert caught == alarm.fired > 20
+    assert disturbed <= 3
+    assert_same(before)
+    assert _get_current_function_mode_stack() == []
+    assert not {reason for reason in t.trace.dropped if "still running" not in reason}
+    last = t.trace.graphs[-1][1]
+    assert [n.call for n in ops(last)] == [*["linear"] * 2, "relu", *["linear"] * 2, "pow", "mean"]
