@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Sequence
 
 import click
-from click.core import ParameterSource
 
 import gradscope
-from gradscope.capture.options import LEVELS, CaptureOptions
-from gradscope.config import COLORS, find_defaults, parse_budget, parse_codes, parse_steps
-from gradscope.errors import GradscopeError, UsageError
+from gradscope.check import CheckJob, run_check
+from gradscope.command_options import (
+    ProgramCommand,
+    capture_options,
+    color_option,
+    format_option,
+    job_fields,
+    output_option,
+    program_arguments,
+    rule_options,
+)
+from gradscope.config import SEVERITIES
+from gradscope.errors import UsageError
+from gradscope.flow_command import flow
+from gradscope.flow_job import FlowJob, run_flow
 from gradscope.job import USAGE, RenderJob, run_job
-from gradscope.output import FORMATS
+from gradscope.output import CHECK_FORMATS, FORMATS
+from gradscope.rule_pages import print_rule, print_rules
 
-_CAPTURE = ("level", "every", "steps", "budget")
+_PROGRAM = {"allow_interspersed_args": False}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -28,7 +38,11 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     try:
         result = cli.main(args, prog_name="gradscope", standalone_mode=False)
-        return run_job(result) if isinstance(result, RenderJob) else int(result or 0)
+        if isinstance(result, RenderJob):
+            return run_job(result)
+        if isinstance(result, FlowJob):
+            return run_flow(result)
+        return run_check(result) if isinstance(result, CheckJob) else int(result or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -39,106 +53,29 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _ProgramCommand(click.Command):
-    """A command whose own options end where the program begins, as ``python``'s do."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse what stands before the script's or module's name; the rest is the program's."""
-        end = self._after_module(args)
-        if end is not None:
-            args = [*args[:end], "--", *args[end:]]
-        return super().parse_args(ctx, args)
-
-    def _after_module(self, args: Sequence[str]) -> int | None:
-        """Index behind the value of ``-m``; None where the program is not given by ``-m``."""
-        takes_value = {
-            name: not getattr(param, "is_flag", False)
-            for param in self.params
-            for name in (param.opts if isinstance(param, click.Option) else [])
-        }
-        index = 0
-        while index < len(args) and args[index].startswith("-") and args[index] not in ("-", "--"):
-            name, attached = _option(args[index], takes_value)
-            index += 1 if attached or not takes_value.get(name, False) else 2
-            if name == "-m":
-                return index if index <= len(args) else None
-        return None
-
-
-def _option(arg: str, takes_value: dict[str, bool]) -> tuple[str, bool]:
-    """The option in an argument that may take a value, and whether the value is attached."""
-    if arg.startswith("--"):
-        name, equals, _ = arg.partition("=")
-        return name, bool(equals)
-    for index, letter in enumerate(arg[1:], start=1):
-        if takes_value.get(f"-{letter}", False):
-            return f"-{letter}", index + 1 < len(arg)
-    return arg, False
-
-
-def _parsed(
-    parse: Callable[[str], object],
-) -> Callable[[click.Context, click.Parameter, str | None], object]:
-    """An option's callback that hands its text to one of our parse functions."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
-        try:
-            return None if value is None else parse(value)
-        except GradscopeError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
-
-    return callback
-
-
 @click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gradscope.__version__, prog_name="gradscope")
 def cli() -> None:
     """See the gradient graph of a PyTorch training script, and what is wrong with it."""
 
 
+cli.add_command(flow)
+
+
 @cli.command(
-    cls=_ProgramCommand,
+    cls=ProgramCommand,
     no_args_is_help=True,
-    context_settings={"allow_interspersed_args": False},
+    context_settings=_PROGRAM,
     options_metavar="[OPTIONS]",
 )
-@click.argument("script", required=False, metavar="SCRIPT")
-@click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
-@click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
-@click.option(
-    "-o",
-    "outputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write there; the suffix chooses the format: .html .svg .png .pdf .dot .md .txt .json. "
-    "Repeatable. Default: NAME.gradscope.html and NAME.gradscope.svg in the current folder.",
+@program_arguments
+@output_option(
+    "Write there; the suffix chooses the format: .html .svg .png .pdf .dot .md .txt .json .sarif. "
+    "A folder, with a slash at its end, gets all of it. Repeatable. Default: NAME.gradscope.html "
+    "and NAME.gradscope.svg in the current folder."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="Print this to stdout, alone: what the program prints goes to stderr.",
-)
-@click.option("--level", type=click.Choice(LEVELS), help="Finest level of capture; default ops.")
-@click.option(
-    "--every",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="See every N-th step at that level, the others as parameters only.",
-)
-@click.option(
-    "--steps",
-    callback=_parsed(parse_steps),
-    metavar="LIST",
-    help="See exactly these steps, such as 0,10,-1; negative ones count from the end.",
-)
-@click.option(
-    "--budget",
-    callback=_parsed(parse_budget),
-    metavar="SHARE",
-    help="Share of the run's time to spend, such as 10%, once the first steps are seen.",
-)
+@format_option(FORMATS)
+@capture_options
 @click.option(
     "--depth",
     type=click.IntRange(min=0),
@@ -153,16 +90,10 @@ def cli() -> None:
     metavar="N",
     help="Fold the picture to about this many boxes.",
 )
-@click.option(
-    "--select",
-    callback=_parsed(parse_codes),
-    metavar="CODES",
-    help="Only these rules, such as GS101,GS4.",
-)
-@click.option("--ignore", callback=_parsed(parse_codes), metavar="CODES", help="Not these.")
+@rule_options
 @click.option("--open", "open_file", is_flag=True, help="Open the first file that was written.")
 @click.option("-q", "--quiet", is_flag=True, help="Write files only; say nothing but errors.")
-@click.option("--color", type=click.Choice(COLORS), default="auto", show_default=True)
+@color_option
 @click.pass_context
 def render(
     ctx: click.Context,
@@ -177,20 +108,67 @@ def render(
     Options end at the script's name; what follows is the script's own. The exit code is the
     script's own too. Defaults are read from [tool.gradscope] in the nearest pyproject.toml.
     """
-    if module is not None:
-        args = args if script is None else (script, *args)
-    target = module if module is not None else script
-    if target is None:
-        raise click.UsageError("name a script, or a module with -m.")
-    for name, value in find_defaults(Path.cwd()).items():
-        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
-            options[name] = value
-    capture = {name: options.pop(name) for name in _CAPTURE}
-    given = {name: value for name, value in capture.items() if value is not None}
-    return RenderJob(
-        target=target,
-        is_module=module is not None,
-        args=args,
-        capture=CaptureOptions(**cast("dict[str, Any]", given)),
-        **cast("dict[str, Any]", {k: v for k, v in options.items() if v is not None}),
-    )
+    return RenderJob(**job_fields(ctx, script, module, args, options))
+
+
+@cli.command(
+    cls=ProgramCommand,
+    no_args_is_help=True,
+    context_settings=_PROGRAM,
+    options_metavar="[OPTIONS]",
+)
+@program_arguments
+@format_option(CHECK_FORMATS, " Default: concise, beside what the program prints.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default="warning",
+    show_default=True,
+    help="Least severity that makes the exit code 1.",
+)
+@output_option(
+    "Also write there; the suffix chooses the format, .sarif and .json among them. Repeatable. "
+    "Without it nothing is written to disk."
+)
+@capture_options
+@rule_options
+@click.option("-q", "--quiet", is_flag=True, help="Print the findings and nothing else.")
+@color_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    /,
+    script: str | None,
+    module: str | None,
+    args: tuple[str, ...],
+    **options: object,
+) -> CheckJob:
+    """Run SCRIPT with its ARGS and print what is wrong with its gradients, one line each.
+
+    Options end at the script's name; what follows is the script's own. A comment
+    "# gradscope: ignore[GS401]" on the line silences a finding. Defaults are read from
+    [tool.gradscope] in the nearest pyproject.toml.
+
+    The exit code is 0 when clean, 1 for findings at or above --fail-on or a crash that a finding
+    explains, 2 when the command was not usable as given, 3 when the script failed and no finding
+    explains why.
+    """
+    return CheckJob(**job_fields(ctx, script, module, args, options))
+
+
+@cli.command()
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@color_option
+def rules(form: str, color: str) -> None:
+    """List every rule: code, name and what it says."""
+    print_rules(form, color)
+
+
+@cli.command()
+@click.argument("rule", metavar="RULE")
+@color_option
+def explain(rule: str, color: str) -> None:
+    """Say what RULE finds, why it hurts and what to do: a code such as GS401, or a name."""
+    print_rule(rule, color)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from gradscope.capture.options import LEVELS
 from gradscope.errors import UsageError
+from gradscope.model.finding import Severity
 
 COLORS = ("auto", "always", "never")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 def find_defaults(folder: Path) -> dict[str, object]:
@@ -141,4 +143,6 @@ _KEYS: dict[str, Callable[[object], object]] = {
     "ignore": _listed(parse_codes),
     "color": _one_of(*COLORS),
     "quiet": _switch,
+    "fail-on": _one_of(*SEVERITIES),
+    "verify-functions": _switch,
 }

@@ -33,27 +33,43 @@ INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 NO_TORCH = "The program never imported torch, so there was nothing to record."
 
 Finish = Callable[[Trace], None]
+Explain = Callable[[Trace], str]
 
 
-def run_script(path: str, argv: Sequence[str], *, options: CaptureOptions, finish: Finish) -> int:
+def run_script(
+    path: str,
+    argv: Sequence[str],
+    *,
+    options: CaptureOptions,
+    finish: Finish,
+    explain: Explain | None = None,
+) -> int:
     """Run the file as ``python path argv...`` does and give its exit code.
 
     ``finish`` is called once with the trace, whatever ended the program, Ctrl-C and SIGTERM
-    included; not in child processes, nor for a file that could not be compiled.
+    included; not in child processes, nor for a file that could not be compiled. What ``explain``
+    says of an exception that ends the program is shown before Python's traceback.
 
     Raises:
         UsageError: There is no such file.
     """
-    return _Run(program.script(path, argv), options, finish).execute()
+    return _Run(program.script(path, argv), options, finish, explain).execute()
 
 
-def run_module(name: str, argv: Sequence[str], *, options: CaptureOptions, finish: Finish) -> int:
+def run_module(
+    name: str,
+    argv: Sequence[str],
+    *,
+    options: CaptureOptions,
+    finish: Finish,
+    explain: Explain | None = None,
+) -> int:
     """Run the module as ``python -m name argv...`` does and give its exit code.
 
     Raises:
         UsageError: There is no such module.
     """
-    return _Run(program.module(name, argv), options, finish).execute()
+    return _Run(program.module(name, argv), options, finish, explain).execute()
 
 
 @dataclass
@@ -63,8 +79,10 @@ class _Run:
     program: program.Program
     options: CaptureOptions
     finish: Finish
+    explain: Explain | None = None
     pid: int = field(default_factory=os.getpid)
     tracer: Tracer | None = None
+    stopped: Trace | None = None
     notes: list[str] = field(default_factory=list)
     finished: bool = False
 
@@ -113,6 +131,7 @@ class _Run:
             self.tracer = tracer
 
     def _end(self, error: BaseException | None, *, started: bool) -> int:
+        self._explain_first(error)
         exit_code = _show(error)
         _flush()
         if os.getpid() != self.pid:
@@ -128,6 +147,19 @@ class _Run:
             return INTERRUPTED
         return exit_code
 
+    def _explain_first(self, error: BaseException | None) -> None:
+        """Says what the exception means, unless threads of the program are still at work."""
+        here = isinstance(error, Exception) and os.getpid() == self.pid
+        if self.explain is None or self.tracer is None or not here or _others_run():
+            return
+        try:
+            text = self.explain(self._trace(error))
+            _flush()
+            if text:
+                print(text, file=sys.stderr)
+        except (Exception, KeyboardInterrupt):
+            return  # nothing may come between the program and its traceback
+
     def _tell(self, error: BaseException | None) -> None:
         if self.finished:
             return
@@ -140,8 +172,11 @@ class _Run:
 
     def _trace(self, error: BaseException | None) -> Trace:
         if self.tracer is not None:
-            trace = self.tracer.stop(error)
-            return replace(trace, notes=(*trace.notes, *self.notes))
+            if self.stopped is None:
+                if error is not None:
+                    clean_traceback(error)
+                self.stopped = self.tracer.stop(error)
+            return replace(self.stopped, notes=(*self.stopped.notes, *self.notes))
         if "torch" not in sys.modules:
             self.notes.append(NO_TORCH)
         return Trace(
@@ -189,6 +224,11 @@ def _say_unreadable(target: str, error: SyntaxError) -> None:
         f"gradscope: {target} is not valid Python{where}, so nothing ran and nothing was recorded.",
         file=sys.stderr,
     )
+
+
+def _others_run() -> bool:
+    here = threading.current_thread()
+    return any(t is not here and not t.daemon for t in threading.enumerate())
 
 
 def _join_threads() -> None:

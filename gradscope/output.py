@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from gradscope.analysis.flags import flagged_nodes
 from gradscope.analysis.fold import fold
-from gradscope.errors import GradscopeError, ImageError, UsageError
+from gradscope.diagnose.registry import rule_texts
+from gradscope.errors import GradscopeError, UsageError
 from gradscope.model.finding import Finding, Report
 from gradscope.model.trace import Trace
+from gradscope.render.concise import render_concise, render_full, render_github
 from gradscope.render.dot import PictureOptions, to_dot
 from gradscope.render.html_edge import html_page
 from gradscope.render.image import Format, render_image
 from gradscope.render.json import render_json
 from gradscope.render.markdown import render_markdown
 from gradscope.render.options import RenderOptions
+from gradscope.render.sarif import render_sarif
 from gradscope.render.summary import chosen_graph, target_name
 from gradscope.render.text import render_text
 from gradscope.render.units import format_number
@@ -36,14 +38,19 @@ SUFFIXES = {
     ".md": "markdown",
     ".txt": "text",
     ".json": "json",
+    ".sarif": "sarif",
 }
 PICTURES = ("svg", "png", "pdf", "dot")
 FORMATS = tuple(SUFFIXES.values())
+CHECK_FORMATS = ("concise", "full", "text", "json", "github", "sarif")
 _TEXTS: dict[str, Callable[[Report, RenderOptions], str]] = {
-    "html": html_page,
     "markdown": render_markdown,
     "text": render_text,
     "json": render_json,
+    "sarif": lambda report, options: render_sarif(report, options, rule_texts()),
+    "concise": render_concise,
+    "full": render_full,
+    "github": render_github,
 }
 
 
@@ -59,11 +66,13 @@ class OutputOptions:
         depth: Fold modules below this depth; None: only as far as ``max_nodes`` asks for.
         max_nodes: Boxes of a picture, about.
         text: For the text, Markdown and JSON reports.
+        say: Called with a few words on what is being drawn or written.
     """
 
     depth: int | None = None
     max_nodes: int = 150
     text: RenderOptions = field(default_factory=RenderOptions)
+    say: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
 def format_of(path: str | Path) -> str:
@@ -92,7 +101,7 @@ def check_target(path: Path) -> None:
         raise UsageError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}.")
     if path.exists() and not os.access(path, os.W_OK):
         raise UsageError(f"cannot write {str(path)!r}: permission denied.")
-    if _is_regular(path):
+    if is_regular(path):
         try:
             with tempfile.TemporaryFile(dir=path.parent):
                 pass
@@ -110,7 +119,10 @@ def render(report: Report, form: str, options: OutputOptions) -> bytes:
     if form in PICTURES:
         dot = draw(report, options)
         return dot.encode() if form == "dot" else render_image(dot, cast("Format", form))
-    text = _TEXTS[form](report, options.text)
+    if form == "html":
+        text = html_page(report, options.text, options.say)
+    else:
+        text = _TEXTS[form](report, options.text)
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -141,77 +153,13 @@ def _subtitle(trace: Trace, index: int | None) -> str:
     return f"step {step.index} of {len(trace.steps)}{loss}"
 
 
-def save(
-    report: Report, path: str | os.PathLike[str], options: OutputOptions | None = None
-) -> None:
-    """Write the report to one file in the format of its suffix.
-
-    Raises:
-        UsageError: The suffix stands for no format, or the file cannot be there.
-        NoGraphError: A picture of a run that left no graph.
-        ImageError: Graphviz could not draw it.
-        OSError: Writing failed.
-    """
-    target = Path(path)
-    check_target(target)
-    for result in save_all(report, [target], options or OutputOptions()):
-        if result.error is not None:
-            raise result.error
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What became of one output.
-
-    Attributes:
-        path: Where it was to go.
-        error: Why it is not there; None when it is.
-        replaced: Whether a file was there before.
-    """
-
-    path: Path
-    error: Exception | None = None
-    replaced: bool = False
-
-
-def save_all(report: Report, paths: Sequence[Path], options: OutputOptions) -> Iterator[Saved]:
-    """Write every file, pictures first; one that fails does not keep the others from being."""
-    picture: Path | None = None
-    for path in sorted(paths, key=lambda path: format_of(path) == "markdown"):
-        form = format_of(path)
-        existed = path.exists()
-        try:
-            image = _image_for(path, picture, report, options) if form == "markdown" else None
-            text = replace(options.text, image=image)
-            write_file(path, render(report, form, replace(options, text=text)))
-        except Exception as error:
-            yield Saved(path, error, existed)
-            continue
-        if form in ("svg", "png"):
-            picture = picture or path
-        yield Saved(path, None, existed)
-
-
-def _image_for(
-    path: Path, picture: Path | None, report: Report, options: OutputOptions
-) -> str | None:
-    """The Markdown's picture: a link to the file beside it, else the SVG itself."""
-    if picture is not None:
-        return os.path.relpath(picture, path.parent)
-    try:
-        svg = render(report, "svg", options)
-    except (NoGraphError, ImageError):
-        return None
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-
-
 def write_file(path: Path, data: bytes) -> None:
     """Write all of it or leave what was there; keeps links and permissions.
 
     Raises:
         OSError: Writing failed.
     """
-    if not _is_regular(path):
+    if not is_regular(path):
         path.write_bytes(data)
         return
     target = Path(os.path.realpath(path))
@@ -226,7 +174,7 @@ def write_file(path: Path, data: bytes) -> None:
             draft.unlink()
 
 
-def _is_regular(path: Path) -> bool:
+def is_regular(path: Path) -> bool:
     """Whether the path is a plain file or free; not a pipe or ``/dev/stdout``."""
     return path.is_file() or not path.exists()
 

@@ -6,7 +6,7 @@ from contextlib import ContextDecorator, suppress
 from functools import cached_property
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gradscope.errors import UsageError
 
@@ -15,8 +15,17 @@ if TYPE_CHECKING:
 
     from gradscope.capture.options import CaptureOptions
     from gradscope.capture.tracer import Tracer
+    from gradscope.flow_result import FlowResult
+    from gradscope.integrations.display import Picture
     from gradscope.model.finding import Finding, Report
     from gradscope.model.trace import Trace
+
+
+class RepresentationPrinter(Protocol):
+    """What IPython hands to ``_repr_pretty_``."""
+
+    def text(self, text: str) -> None:
+        """Prints it."""
 
 
 _PRINTED = ("text", "markdown", "html", "json", "dot")
@@ -29,8 +38,17 @@ class Session(ContextDecorator):
     it answers for the last block.
     """
 
-    def __init__(self, options: CaptureOptions) -> None:
+    def __init__(
+        self,
+        options: CaptureOptions,
+        *,
+        target: str = "trace()",
+        select: tuple[str, ...] = (),
+        ignore: tuple[str, ...] = (),
+    ) -> None:
         self._options = options
+        self._target = target
+        self._rules = (select, ignore)
         self._tracer: Tracer | None = None
         self._trace: Trace | None = None
 
@@ -41,7 +59,7 @@ class Session(ContextDecorator):
             raise UsageError("this trace is already running; call gradscope.trace() for another.")
         self._trace = None
         self.__dict__.pop("_report", None)
-        tracer = Tracer(self._options)
+        tracer = Tracer(self._options, target=self._target)
         tracer.start()
         self._tracer = tracer
         return self
@@ -100,7 +118,8 @@ class Session(ContextDecorator):
         """Writes the picture or report that the suffix of ``path`` stands for.
 
         Args:
-            path: ``.html``, ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.md``, ``.txt`` or ``.json``.
+            path: ``.html``, ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.md``, ``.txt`` or ``.json``;
+                with a slash at its end, a folder for all of it.
             max_nodes: Boxes of the picture, about.
             depth: Fold modules below this depth.
 
@@ -108,7 +127,8 @@ class Session(ContextDecorator):
             UsageError: ``path`` is not usable, or the block has not ended yet.
             GradscopeError: There is no graph to draw, or Graphviz could not draw it.
         """
-        from gradscope.output import OutputOptions, save
+        from gradscope.output import OutputOptions
+        from gradscope.saving import save
 
         save(self._report, path, OutputOptions(depth=depth, max_nodes=max_nodes))
 
@@ -128,8 +148,65 @@ class Session(ContextDecorator):
             raise UsageError(f"there is no graph {step}: {len(graphs)} graphs were kept.")
         return to_networkx(graphs[step])
 
+    def flow(self, name: str, step: int | None = None) -> FlowResult:
+        """The gradient's way from the loss to one parameter, input or variable, op by op.
+
+        For graphs of single numbers it is the chain rule with the numbers filled in.
+
+        Args:
+            name: Its name, or the end of it where that is unique: ``fc1.weight``.
+            step: Index of the backward; negative ones count from the end. None: the last one that
+                reaches it and whose whole graph was kept.
+
+        Raises:
+            UsageError: The name is unknown or ambiguous, or no gradient reached it.
+        """
+        from gradscope.flow_result import FlowResult
+
+        return FlowResult.of(self.trace, name, step)
+
+    def graph(self, *, max_nodes: int = 150, depth: int | None = None) -> Picture:
+        """The picture of the graph; in a notebook it shows itself.
+
+        Args:
+            max_nodes: Boxes of the picture, about.
+            depth: Fold modules below this depth.
+
+        Raises:
+            UsageError: The block has not ended yet.
+        """
+        from gradscope.integrations.display import Picture
+        from gradscope.output import OutputOptions
+
+        return Picture(self._report, OutputOptions(depth=depth, max_nodes=max_nodes))
+
+    @property
+    def judged(self) -> Report:
+        """The trace with its findings: what every output is made of."""
+        return self._report
+
     @cached_property
     def _report(self) -> Report:
         from gradscope.diagnose.engine import diagnose
 
-        return diagnose(self.trace)
+        select, ignore = self._rules
+        return diagnose(self.trace, select=select, ignore=ignore)
+
+    def __repr__(self) -> str:
+        if self._trace is None:
+            return "<gradscope trace, not finished>"
+        steps, found = len(self._trace.steps), len(self.findings)
+        return f"<gradscope trace: {steps:,} backwards, {found} findings>"
+
+    def _repr_html_(self) -> str | None:
+        """The page in a frame of its own; None before the block has ended."""
+        if self._trace is None:
+            return None
+        from gradscope.integrations.display import page_frame
+
+        return page_frame(self.report("html"))
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        """The text report, where IPython runs in a terminal."""
+        done = self._trace is not None and not cycle
+        printer.text(self.report() if done else repr(self))

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "render": {
         *MODEL,
         *("gradscope.analysis", "gradscope.render", "networkx", "rich", "graphviz", "pygraphviz"),
-        *("jinja2", "markupsafe"),
+        *("jinja2", "markupsafe", "altair", "vl_convert"),
     },
     "capture": {*MODEL, "gradscope", "gradscope.capture", "torch"},
 }

@@ -15,12 +15,18 @@ from gradscope.analysis.boxes import Plan, build
 from gradscope.analysis.cut import Cut, merge_neighbours
 from gradscope.analysis.folded import FoldedGraph
 from gradscope.analysis.leaves import FEW, Leaves, Placement, find_leaves, leaves_at, place
-from gradscope.analysis.order import absorbed_plumbing, forward_order
+from gradscope.analysis.order import absorbed_plumbing, forward_order, is_plumbing
 from gradscope.analysis.repeats import find_repeats
-from gradscope.model.graph import Graph
+from gradscope.model.graph import Graph, Structure
 
 _KEPT_SHARE = 12
 """Up to one ``_KEPT_SHARE``-th of the nodes, all that are to be kept have a box of their own."""
+_TALLEST, _TALL = 40, 24
+"""Ranks of a picture: beyond the first it is folded even when its boxes are few; beyond the second
+when a leaf is used again and again, as in an unrolled loop, since arrows to it pull every turn
+further aside."""
+_MANY_USES = 6
+_USUAL = 150  # boxes
 _ENDS = 3
 _ROOTS = 4
 
@@ -28,13 +34,14 @@ _ROOTS = 4
 def fold(
     graph: Graph,
     *,
-    max_nodes: int = 150,
+    max_nodes: int = _USUAL,
     depth: int | None = None,
     keep: frozenset[int] = frozenset(),
 ) -> FoldedGraph:
     """The graph in at most ``max_nodes`` boxes.
 
-    A graph that fits is not folded at all. Time is about linear in the number of nodes.
+    A graph that fits is not folded at all, unless it would be very tall. Time is about linear in
+    the number of nodes.
 
     Args:
         graph: The graph.
@@ -48,11 +55,26 @@ def fold(
     max_nodes = max(1, max_nodes)
     keep = frozenset(node for node in keep if 0 <= node < len(graph.structure.nodes))
     order = forward_order(graph.structure)
-    if len(graph.structure.nodes) <= max_nodes and depth is None:
+    fits = len(graph.structure.nodes) <= max_nodes
+    if fits and depth is None and _is_low(graph.structure, order, max_nodes):
         plan = _unfolded(graph, order)
     else:
         plan = _folded(graph, order, max_nodes, depth, keep)
     return build(graph, plan, keep)
+
+
+def _is_low(structure: Structure, order: Sequence[int], max_nodes: int) -> bool:
+    """Whether a picture of every node would be low enough to be seen at once."""
+    ranks: dict[int, int] = {}
+    for op in order:
+        below = (structure.edges[edge].target for edge in structure.outgoing[op])
+        rank = max((ranks.get(target, 0) for target in below), default=0)
+        ranks[op] = rank + (not is_plumbing(structure.nodes[op].op))
+    height = max(ranks.values(), default=0)
+    leaves = (node.id for node in structure.nodes if node.kind in ("parameter", "input"))
+    shared = any(len(structure.incoming[leaf]) > _MANY_USES for leaf in leaves)
+    # Who asks for more boxes than usual gets a taller picture.
+    return height <= (_TALL if shared else _TALLEST) * max(1.0, max_nodes / _USUAL)
 
 
 def _unfolded(graph: Graph, order: list[int]) -> Plan:
@@ -67,8 +89,8 @@ def _folded(
 ) -> Plan:
     structure = graph.structure
     kept = _chosen(graph, order, keep, max_nodes)
-    too_many = len(structure.nodes) > max_nodes
-    stands_for = absorbed_plumbing(structure, order, kept) if too_many else {}
+    crowded = depth is None or len(structure.nodes) > max_nodes
+    stands_for = absorbed_plumbing(structure, order, kept) if crowded else {}
     root = module_tree(structure, (op for op in order if op not in stands_for))
     leaves = find_leaves(structure, stands_for, kept)
     group_lines(root, structure)

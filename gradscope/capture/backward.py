@@ -17,13 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradscope.capture import held
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import quiet, recover
+from gradscope.capture.quiet import quiet, recover, transforms_active
 from gradscope.capture.raw import Heard, RawGraph
 from gradscope.capture.stats import SMALL, Collector
+from gradscope.capture.traits import RawTraits
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import Walked, release
 from gradscope.model.trace import Level
@@ -43,12 +45,14 @@ class BackwardRun:
         plans: Those of earlier graphs.
 
     Attributes:
+        runs_once: Whether the graph is freed by the run.
         variables: The leaf tensors, by node; emptied by ``close``.
         leaves: Leaf behind each ``AccumulateGrad``.
         gradients: ``(node, output_nr)`` → numbers of what the node received, once measured; None:
             the engine delivered None.
         arrived: Leaves that received a gradient, measured or not.
         contributions: Edge → the same for what came along the edge alone.
+        traits: Looks at the gradients of a graph that is kept.
     """
 
     def __init__(
@@ -71,11 +75,17 @@ class BackwardRun:
         self.gradients: dict[tuple[int, int], Heard] = {}
         self.arrived: set[int] = set()
         self.contributions: dict[int, Heard] = {}
+        self.traits: RawTraits | None = None
         self._collector = collector
         self._ledger = ledger
         self._fills_grad = fills_grad
+        self.runs_once = False
         self.task: int | None = None
         self._handles: list[Any] = []
+        self._hooks: list[dict[int, Any]] = []
+        self._heard: list[held.Heard] = []
+        self._parts: list[held.Heard] = []  # of contributions
+        self._count = 0  # elements of both
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -102,15 +112,31 @@ class BackwardRun:
             for i, shared, received in plan.after:
                 hook = partial(self._after_node, i if received else -1, shared)
                 add(nodes[i].register_hook(hook))
-        at_node = self._at_node
+        single = plan.single if self.runs_once else ()
+        at_node = self._at_node if self.traits is None else self._at_kept_node
         for i in before:
-            add(nodes[i].register_prehook(partial(at_node, i)))
+            if i not in single:
+                add(nodes[i].register_prehook(partial(at_node, i)))
+        self._listen_lightly([i for i in before if i in single])
         at_leaf = self._at_leaf
         for i in self.leaves:
             add(nodes[i].register_prehook(partial(at_leaf, i)))
 
+    def _listen_lightly(self, chosen: list[int]) -> None:
+        """Hooks nodes with one output as a hook of a tensor's would: a fifth of the price.
+
+        What stays behind in a node is an empty dict, so this is for nodes that run only once.
+        """
+        nodes, at_single = self.walked.nodes, self._at_single
+        carrier = torch.empty(0)
+        for i in chosen:
+            hooks = carrier._backward_hooks = {0: partial(at_single, i)}
+            nodes[i]._register_hook_dict(carrier)
+            self._hooks.append(hooks)
+        carrier._backward_hooks = None
+
     @own_work
-    def _at_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
+    def _at_node(self, i: int, gradients: tuple[Tensor | None, ...], hold: bool = True) -> None:
         started = perf_counter_ns()
         try:
             task = _task_id()
@@ -118,14 +144,71 @@ class BackwardRun:
                 if self.task is not None:
                     return
                 self.task = task
-            with NO_FUNCTIONS() if not dispatch_modes() else quiet():
+            modes = dispatch_modes()
+            with NO_FUNCTIONS() if not modes else quiet():
+                mine = self._heard if hold and not modes and not transforms_active() else None
                 nr = 0
                 for gradient in gradients:
                     if gradient is None:
                         self.gradients[i, nr] = None
+                    elif mine is not None and (count := held.light_count(gradient)):
+                        mine.append((gradient, gradient._version, (i, nr)))
+                        self._count += count
                     else:
                         self._collector.put(gradient, self.gradients, (i, nr))
                     nr += 1  # noqa: SIM113 (enumerate is slower here)
+                if self._count > held.HEARD_ELEMENTS:
+                    self._measure_heard()
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+        self.own_ns += perf_counter_ns() - started
+
+    @own_work
+    def _at_kept_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
+        self._at_node(i, gradients)
+        self._ask(i, gradients, is_leaf=False)
+
+    def _ask(self, i: int, gradients: tuple[Tensor | None, ...], is_leaf: bool) -> None:
+        """Has a gradient of a kept graph looked at for its traits."""
+        started = perf_counter_ns()
+        try:
+            if self.traits is None or not gradients or _task_id() != self.task:
+                return
+            gradient = gradients[0]
+            if gradient is not None and (is_leaf or gradient.dtype is torch.float16):
+                with quiet():
+                    self.traits.gradient(i, gradient, is_leaf)
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+        self.own_ns += perf_counter_ns() - started
+
+    @own_work
+    def _at_single(self, i: int, gradient: Tensor | None) -> None:
+        """The same for a node with one output."""
+        if gradient is None or dispatch_modes() or transforms_active():
+            self._at_node(i, (gradient,))
+            return
+        started = perf_counter_ns()
+        try:
+            task = _task_id()
+            if task != self.task:
+                if self.task is not None:
+                    return
+                self.task = task
+            with NO_FUNCTIONS():
+                asks = self.traits is not None and gradient.dtype is torch.float16
+                count = held.light_count(gradient)
+                if count:
+                    self._heard.append((gradient, gradient._version, (i, 0)))
+                    self._count += count
+                else:
+                    self._collector.put(gradient, self.gradients, (i, 0))
+                if self._count > held.HEARD_ELEMENTS:
+                    self._measure_heard()
+            if asks:
+                self._ask(i, (gradient,), is_leaf=False)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -135,7 +218,9 @@ class BackwardRun:
     def _at_leaf(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
         if dispatch_modes():
             gradients = self._copied(gradients)
-        self._at_node(i, gradients)
+        self._at_node(i, gradients, hold=False)
+        if self.traits is not None:
+            self._ask(i, gradients, is_leaf=True)
         try:
             if gradients[0] is not None and _task_id() == self.task:
                 self.arrived.add(i)
@@ -171,25 +256,49 @@ class BackwardRun:
         try:
             if _task_id() != self.task:
                 return
-            with NO_FUNCTIONS() if not dispatch_modes() else quiet():
+            modes = dispatch_modes()
+            with NO_FUNCTIONS() if not modes else quiet():
+                hold = not modes and not transforms_active()
                 for slot, edge in shared:
                     gradient = sent[slot]
                     if gradient is None:
                         self.contributions[edge] = None
+                    elif hold and (count := held.light_count(gradient)):
+                        self._parts.append((gradient, gradient._version, edge))
+                        self._count += count
                     else:
                         self._collector.put(gradient, self.contributions, edge)
+                if self._count > held.HEARD_ELEMENTS:
+                    self._measure_heard()
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
+    def _measure_heard(self) -> None:
+        """Has what was heard so far measured, so that no more of it is held."""
+        for heard, sink in ((self._heard, self.gradients), (self._parts, self.contributions)):
+            self._collector.put_all(heard, sink)
+            heard.clear()
+        self._count = 0
+
+    def hand_over(self, wanted: bool) -> None:
+        """After the run: has what was heard measured, or held until that is known to be wanted."""
+        if wanted:
+            self._measure_heard()
+            return
+        (heard, parts), (self._heard, self._parts) = (self._heard, self._parts), ([], [])
+        self._collector.hold_run(heard, self._count, self.gradients)
+        self._collector.hold_run(parts, 0, self.contributions)
+
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
         ids = {node: i for i, node in enumerate(self.walked.nodes)}
         leaves = {id(variable): i for i, variable in self.variables}
+        heard = self.gradients.keys() | {key for _, _, key in self._heard}
         for asked, gradient in zip(wanted, gradients, strict=False):
             slot = _slot(asked, ids, leaves)
-            if slot is None or slot in self.gradients:
+            if slot is None or slot in heard:
                 continue
             if gradient is None:
                 self.gradients[slot] = None
@@ -218,7 +327,10 @@ class BackwardRun:
         """Removes every hook and lets go of every node."""
         for handle in self._handles:
             handle.remove()
+        for hooks in self._hooks:
+            hooks.clear()
         self._handles.clear()
+        self._hooks.clear()
         self.variables.clear()
         release(self.walked.nodes)
 

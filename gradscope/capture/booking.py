@@ -16,6 +16,7 @@ from gradscope.capture.schedule import Gallery
 from gradscope.capture.snapshot import Snapshot
 from gradscope.capture.stats import Collector, Ticket
 from gradscope.capture.updates import Ledger
+from gradscope.model.events import Failure
 from gradscope.model.graph import Source
 from gradscope.model.trace import Level, Step
 
@@ -46,6 +47,7 @@ class Pending:
     started_ns: int = 0
     backward_ns: int = 0
     error: str | None = None
+    failure: Failure | None = None
 
 
 class Booking:
@@ -72,13 +74,14 @@ class Booking:
         """Takes a step whose engine run is over."""
         self._pending.append(pending)
         self._nodes += pending.node_count if pending.raw is not None else len(pending.run.leaves)
-        urgent = pending.error is not None or self._nodes >= SETTLE_NODES
+        much = self._nodes >= SETTLE_NODES or self._collector.is_half_full
+        urgent = pending.error is not None or much
         if urgent or len(self._pending) >= SETTLE_STEPS:
             self.settle()
 
     def settle(self) -> None:
         """Reads the numbers that have arrived and finishes every waiting step."""
-        self._collector.settle()
+        self._collector.arrive()
         self._ledger.settle()
         waiting, self._pending, self._nodes = self._pending, [], 0
         for pending in waiting:
@@ -88,6 +91,8 @@ class Booking:
                 let_pass(error)
                 self.failures += 1
                 self.steps.append(_step(pending, None))
+        waiting.clear()
+        self._collector.let_go()
 
     def finish(self) -> None:
         """At the end of the run: settles and has the leaves' last values measured."""
@@ -167,4 +172,22 @@ def _step(pending: Pending, loss: float | None) -> Step:
         nested_in=pending.nested_in,
         thread=pending.thread,
         error=pending.error,
+        made=_span(pending.raw),
+        root_made=_root_made(pending.raw),
+        failure=pending.failure,
     )
+
+
+def _span(raw: RawGraph | None) -> tuple[int, int] | None:
+    """Lowest and highest sequence number of the op nodes."""
+    if raw is None:
+        return None
+    lowest = min((number for number in raw.sequence if number >= 0), default=-1)
+    return None if lowest < 0 else (lowest, max(raw.sequence))
+
+
+def _root_made(raw: RawGraph | None) -> int | None:
+    if raw is None:
+        return None
+    latest = max((raw.sequence[i] for i in raw.roots), default=-1)
+    return None if latest < 0 else latest

@@ -9,6 +9,7 @@ from typing import Any
 from gradscope.capture.raw import Heard, RawGraph, Slot
 from gradscope.capture.reduce import measured
 from gradscope.capture.source import place, targets
+from gradscope.capture.walk import PLUMBING
 from gradscope.capture.windows import Window
 from gradscope.model.graph import Edge, Graph, Node, NodeKind, Source, Structure
 from gradscope.model.stats import TensorStats
@@ -40,7 +41,11 @@ class Builder:
         structure = Structure(nodes, edges, raw.roots, raw.plan.truncated)
         structure = self._structures.setdefault((nodes, edges, raw.roots), structure)
         contributions = {e: _stats(heard) for e, heard in raw.contributions.items()}
-        return Graph(structure, values, gradients, contributions, raw.backward_ran)
+        traits = raw.traits.finished() if raw.traits is not None else {}
+        constants = raw.constants
+        return Graph(
+            structure, values, gradients, contributions, raw.backward_ran, traits, constants
+        )
 
 
 def _input_counts(raw: RawGraph, values: Iterable[Slot]) -> dict[int, int]:
@@ -165,6 +170,7 @@ def _node(
         module_calls=calls.get(i, ()),
         module_types=call.types if call else (),
         source=_source(window),
+        operands=window.operands if window else (),
         iteration=iterations.get(i, 0),
         order=order,
     )
@@ -206,7 +212,7 @@ def _values(raw: RawGraph) -> dict[Slot, TensorStats]:
 
 def _fill_views(raw: RawGraph, values: dict[Slot, TensorStats]) -> None:
     """A view's value is its source's, in another shape."""
-    sources = {e[0]: (e[2], e[3]) for e in raw.edges if raw.ops[e[0]] in _VIEWS}
+    sources = {e[0]: (e[2], e[3]) for e in raw.edges if raw.ops[e[0]] in PLUMBING}
     for node in sorted(sources, key=lambda n: raw.sequence[n]):
         value = values.get(sources[node])
         shape = raw.shapes.get(node)
@@ -227,8 +233,3 @@ def _gradients(raw: RawGraph) -> dict[Slot, TensorStats | None]:
         shape = raw.shapes.get(node)
         found[node, 0] = replace(sent, shape=shape) if sent and shape is not None else sent
     return found
-
-
-_VIEWS = frozenset(
-    f"{name}Backward0" for name in ("T", "View", "Transpose", "Permute", "Unsqueeze", "Alias")
-)

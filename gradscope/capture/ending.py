@@ -71,6 +71,7 @@ def name_the_rest(names: Names, leaves: Leaves, modules: ModuleTracker) -> None:
         prefix = names.modules.get(id(root), name)
         for path, parameter in named_parameters(root):
             leaves.get(parameter, f"{prefix}.{path}")
+        modules.holders.read(prefix, root)
 
 
 def measure_leaves(leaves: Leaves, collector: Collector) -> None:

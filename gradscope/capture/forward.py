@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter_ns
 from types import CodeType, FrameType
 from typing import Any
@@ -14,12 +14,16 @@ from torch import Tensor
 from torch._C import _len_torch_function_stack
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
+from gradscope.capture.cuts import CUTTING, Cuts
 from gradscope.capture.dynamo import own_work, way_through
+from gradscope.capture.holders import Uses
 from gradscope.capture.modules import ModuleCall, ModuleTracker
+from gradscope.capture.mutations import Mutations
+from gradscope.capture.operands import Shapes, broadcast_operands
 from gradscope.capture.quiet import quiet, recover, tracing
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
-from gradscope.capture.stats import Collector
+from gradscope.capture.stats import Collector, Ticket
 from gradscope.capture.windows import Result, ThreadRecord, Window, Windows
 
 counter: Callable[[], int] = torch._C._autograd._get_sequence_nr
@@ -42,8 +46,11 @@ class ForwardRecorder:
         self.own_ns = 0
         self.failures = 0
         self.windows = Windows()
+        self.uses = Uses()
         self.on_deep: Callable[[Any], None] = lambda node: None
         self.leaf_lines: dict[int, tuple[CodeType, int]] = {}
+        self.cuts = Cuts(user)
+        self.mutations = Mutations(user)
         self._user = user
         self._modules = modules
         self._collector = collector
@@ -55,7 +62,15 @@ class ForwardRecorder:
         self.recording = False
 
     @own_work
-    def note(self, function: Any, before: int, after: int, out: object, depth: int = 2) -> None:
+    def note(
+        self,
+        function: Any,
+        before: int,
+        after: int,
+        out: object,
+        depth: int = 2,
+        arguments: Iterable[Any] = (),
+    ) -> None:
         """Stores the window of a call that has just returned; never raises.
 
         Args:
@@ -64,26 +79,32 @@ class ForwardRecorder:
             after: Counter after it.
             out: What it returned.
             depth: Frames between this one and the caller of ``function``.
+            arguments: What it was called with.
         """
         started = perf_counter_ns()
         try:
             with NO_FUNCTIONS() if not (dispatch_modes() or tracing()) else quiet():
-                self._note(function, before, after, out, depth)
+                operands = broadcast_operands(function, arguments)
+                self._note(function, before, after, out, depth, operands)
+                self.uses.note(arguments)
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _note(self, function: Any, before: int, after: int, out: object, depth: int) -> None:
+    def _note(
+        self, function: Any, before: int, after: int, out: object, depth: int, operands: Shapes
+    ) -> None:
         record = self.windows.here
         caller = sys._getframe(depth + 1)
         frame = self._user.innermost(caller)
         call = self._modules.current
-        results = self._results(out, before, after, record)
+        results = self._results(function, out, before, after, record)
         code, lasti = (frame.f_code, frame.f_lasti) if frame is not None else (None, 0)
         execution = self._execution(frame, caller, call, record)
         hooked = _saved_hooks(False) is not None
-        window = Window(function, code, lasti, call, execution, results, after - 1, hooked)
+        last = after - 1
+        window = Window(function, code, lasti, call, execution, results, last, hooked, operands)
         if record.in_engine:  # made by hooks or recomputation, perhaps for nothing
             record.used.update(range(before, after))
         if after - before == 1:
@@ -130,7 +151,7 @@ class ForwardRecorder:
             windows.setdefault(number, window)
 
     def _results(
-        self, out: object, before: int, after: int, record: ThreadRecord
+        self, function: Any, out: object, before: int, after: int, record: ThreadRecord
     ) -> tuple[Result, ...]:
         outs = out if isinstance(out, tuple | list) else (out,)
         found = []
@@ -144,11 +165,19 @@ class ForwardRecorder:
                 record.touched += 1
                 if record.touched % SPACING == 0 and node is not None:
                     self.on_deep(node)
-            # An optimizer will change what a view of a parameter shows, before it is measured.
-            shared = tensor._is_view() and tensor._base.is_leaf  # type: ignore[union-attr]
-            ticket = self._collector.add(tensor, shared) if self.values else None
+            ticket = self._ticket(function, tensor) if self.values else None
             found.append((made_by, tensor.output_nr, position, ticket))
         return tuple(found)
+
+    def _ticket(self, function: Any, tensor: Tensor) -> Ticket | None:
+        """Has a result measured; a view of all of another tensor shows the numbers of that one."""
+        if not tensor._is_view():
+            return self._collector.hold(tensor)
+        base = tensor._base
+        if function in _ALL_SEEN and base.numel() == tensor.numel():  # type: ignore[union-attr]
+            return None
+        # An optimizer will change what a view of a parameter shows, before it is measured.
+        return self._collector.add(tensor, copy=base.is_leaf)  # type: ignore[union-attr]
 
     @own_work
     def before_change(self, tensor: object, depth: int = 1) -> None:
@@ -195,7 +224,18 @@ def _in_place_functions() -> frozenset[Any]:
     return frozenset(f for f in found if callable(f) and f is not Tensor.__init_subclass__)
 
 
+def _whole_views() -> frozenset[Any]:
+    """Functions whose nodes are all of ``PLUMBING`` when their result is a view."""
+    names = (
+        "t T mT view view_as reshape transpose swapaxes permute movedim unsqueeze squeeze flatten"
+    )
+    owners = (torch, Tensor)
+    found = {getattr(owner, name, None) for owner in owners for name in names.split()}
+    return frozenset({getattr(f, "__get__", f) if not callable(f) else f for f in found if f})
+
+
 _IN_PLACE = _in_place_functions()
+_ALL_SEEN = _whole_views()
 _RUNS_ENGINE = frozenset({Tensor.backward, torch.autograd.backward, torch.autograd.grad})
 
 
@@ -231,10 +271,15 @@ class ForwardMode(TorchFunctionMode):
             if func == _GET_DATA:
                 out = func(*args)
                 recorder.got_data(args[0], out)
+                recorder.cuts.saw(func, args, out)
                 return out
+            recorder.mutations.before(func, args[0])
         before = counter()
         out = func(*args, **kwargs) if kwargs else func(*args)
         after = counter()
         if after != before and func not in _RUNS_ENGINE:
-            recorder.note(func, before, after, out)
+            given = (*args, *kwargs.values()) if kwargs else args
+            recorder.note(func, before, after, out, arguments=given)
+        elif func in CUTTING:
+            recorder.cuts.saw(func, args, out)
         return out

@@ -24,6 +24,7 @@ class Leaf:
         sought: Whether the user's variables were searched for its name.
         fresh: Contributions to ``.grad`` since the last update.
         carried: Older ones that are still in ``.grad``.
+        lost: Contributions since the last update that were cleared.
         by_optimizer: Whether an optimizer has ever stepped on it.
         change: Version counter and sampled elements, to notice an update by hand.
     """
@@ -35,6 +36,9 @@ class Leaf:
         self.optimizers: list[str] = []
         self.fan_in = 0
         self.value: TensorStats | None = None
+        self.registered: bool | None = None
+        self.module = ""
+        self.uses = 0
         self.gradients = GradientHistory()
         self.updates = UpdateHistory()
         self.attach(tensor)
@@ -48,7 +52,7 @@ class Leaf:
         self.device = str(tensor.device)
         self.count = tensor.numel()
         self.requires_grad = tensor.requires_grad
-        self.fresh = self.carried = 0
+        self.fresh = self.carried = self.lost = 0
         self.by_optimizer = False
         self.change: tuple[int, Tensor] | None = None
 
@@ -80,6 +84,9 @@ class Leaf:
             value=self.value,
             gradients=self.gradients,
             updates=self.updates,
+            registered=self.registered,
+            module=self.module,
+            uses=self.uses,
         )
 
 

@@ -18,6 +18,7 @@ from torch.nn.modules.module import (
 )
 
 from gradscope.capture.dynamo import own_work
+from gradscope.capture.holders import Holders
 from gradscope.capture.names import Names
 from gradscope.capture.quiet import recover
 from gradscope.capture.tree import named_parameters, submodules
@@ -91,6 +92,7 @@ class ModuleTracker:
         find_names: Callable[[], Names] = Names,
     ) -> None:
         self.failures = 0
+        self.holders = Holders()
         self._is_user_code = is_user_code
         self._find_names = find_names
         self._namings = 0
@@ -209,6 +211,7 @@ class ModuleTracker:
             self._parameters = dict(alive)
         name = self._name(module)
         self._roots[id(module)] = (weakref.ref(module), name)
+        self.holders.read(name or type(module).__name__, module)
         for path, parameter in named_parameters(module):
             found = f"{name or type(module).__name__}.{path}"
             self._parameters[id(parameter)] = (weakref.ref(parameter), found)

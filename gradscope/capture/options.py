@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from gradscope.errors import UsageError
 from gradscope.model.trace import Level
@@ -25,7 +26,10 @@ class CaptureOptions:
             ``always_seen`` steps are over, 0 to 1.
         always_seen: That many first steps are seen at ``level`` whatever they cost.
         max_graphs: How many whole graphs are kept (first, last, flagged, spread between).
+        verify_functions: Whether the backward of every custom ``autograd.Function`` is compared
+            with the finite difference of its forward when the run is over.
         max_nodes_walked: Nodes of one graph beyond which the walk stops and says so.
+        on_step: Called with the index of every backward that is over; must be quick.
 
     Raises:
         UsageError: A value is out of range.
@@ -38,6 +42,8 @@ class CaptureOptions:
     always_seen: int = 100
     max_graphs: int = 16
     max_nodes_walked: int = 2_000_000
+    verify_functions: bool = False
+    on_step: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:

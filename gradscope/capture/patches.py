@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import Function
+from torch.utils.checkpoint import CheckpointFunction
 
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.forward import ForwardMode, ForwardRecorder, counter
@@ -78,7 +79,9 @@ class Functions:
                 self._known.call = False
             after = counter()
             if after != before:
-                recorder.note(cls, before, after, out)
+                recorder.note(cls, before, after, out, arguments=args)
+            if cls is CheckpointFunction:
+                recorder.cuts.checkpointed(out)
             return out
 
         return apply

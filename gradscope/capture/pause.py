@@ -1,16 +1,20 @@
-"""Lets torch's own optimizers step without our torch function mode, which has nothing to see there.
+"""Lets torch's own optimizers work without our torch function mode, which has nothing to see there.
 
-An optimizer calls dozens of torch functions even on a small model, and each would pass the mode. It
-is taken off only where nothing of the user's runs inside the step and it is on top of the stack,
-and put back where it was. Should a step raise, it is put back when the capture next has its turn.
+An optimizer calls dozens of torch functions even on a small model, to step and to clear gradients,
+and each would pass the mode. It is taken off only where nothing of the user's runs inside and it is
+on top of the stack, and put back where it was. Should a step raise, it is put back when the capture
+next has its turn.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import torch
+from torch import nn
 from torch._C import (
     _get_function_stack_at,
     _len_torch_function_stack,
@@ -23,12 +27,14 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
+from gradscope.capture.patching import replace
 from gradscope.capture.quiet import recover
 
 
 class Pause:
-    """Takes the mode off during optimizer steps while installed.
+    """Takes the mode off while optimizers step and clear gradients, while installed.
 
     Attributes:
         failures: Times that it could not be taken off or put back.
@@ -37,31 +43,54 @@ class Pause:
     def __init__(self, recorder: ForwardRecorder) -> None:
         self.failures = 0
         self._recorder = recorder
+        self._active = True
 
     def install(self, undo: ExitStack) -> None:
         """Registers the global optimizer hooks; ``undo`` removes them."""
-        undo.callback(self.put_back)
+        undo.callback(self._retire)
+        replace(undo, Optimizer, "zero_grad", self._around)
+        replace(undo, nn.Module, "zero_grad", self._around)
         undo.callback(register_optimizer_step_pre_hook(self._before).remove)
         undo.callback(register_optimizer_step_post_hook(self._after).remove)
+
+    def _retire(self) -> None:
+        self._active = False
+        self.put_back()
+
+    def _around(self, zero_grad: Callable[..., None]) -> Callable[..., None]:
+        """Wraps ``zero_grad``; nothing of the user's runs inside torch's own."""
+
+        @functools.wraps(zero_grad)
+        @way_through
+        def cleared(*args: Any, **kwargs: Any) -> None:
+            if not self._active or torch.compiler.is_compiling():
+                zero_grad(*args, **kwargs)
+                return
+            self._guarded(self._take_off)
+            try:
+                zero_grad(*args, **kwargs)
+            finally:
+                self._guarded(self.put_back)
+
+        return cleared
 
     def put_back(self) -> None:
         """Puts the mode back if it is off and the stack is as it was."""
         record = self._recorder.windows.here
-        if record.paused is not None:
-            (below, mode), record.paused = record.paused, None
-            if _len_torch_function_stack() == below:
-                _push_on_torch_function_stack(mode)
+        if record.paused is None:
+            return
+        below, mode = record.paused
+        if _len_torch_function_stack() != below:
+            record.paused = None
+            return
+        record.paused = None  # an interrupt comes after a call, so not between these two lines
+        _push_on_torch_function_stack(mode)
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             self.put_back()
-            if len(args) > 1 or kwargs or not _is_torchs_own(optimizer):
-                return
-            below = _len_torch_function_stack() - 1
-            mode = _get_function_stack_at(below) if below >= 0 else None
-            if isinstance(mode, ForwardMode) and mode.recorder is self._recorder:
-                self._recorder.windows.here.paused = (below, mode)
-                _pop_torch_function_stack()
+            if len(args) <= 1 and not kwargs and _is_torchs_own(optimizer):
+                self._take_off()
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -72,6 +101,22 @@ class Pause:
         except BaseException as error:
             recover(error)
             self.failures += 1
+
+    @own_work
+    def _guarded(self, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+
+    def _take_off(self) -> None:
+        self.put_back()
+        below = _len_torch_function_stack() - 1
+        mode = _get_function_stack_at(below) if below >= 0 else None
+        if isinstance(mode, ForwardMode) and mode.recorder is self._recorder:
+            self._recorder.windows.here.paused = (below, mode)
+            _pop_torch_function_stack()
 
 
 def _is_torchs_own(optimizer: Optimizer) -> bool:

@@ -10,7 +10,8 @@ from gradscope.capture.walk import PLUMBING, Walked
 
 MAX_KNOWN_NODES = 200_000  # of all plans together
 Edge4 = tuple[int, int, int, int]  # source, slot, target, output_nr
-
+# A node, its attribute, the node's output whose value is there, and the source of a view's value.
+Saved = tuple[int, str, tuple[int, int], tuple[int, int]]
 
 _UNNAMED = "CppFunction"  # the type of nodes that have none of their own
 
@@ -28,9 +29,11 @@ class Plan:
         plumbing: Views and transposes.
         passes: Those of them that send on exactly what they receive: no need to listen.
         before: Nodes to listen at before they run, leaves left out.
+        single: Those of them that are torch's own and have one output.
         after: Nodes to listen at after they ran: ``(node, [(slot, edge)], received)``. The edges
             lead to targets that sum up several; ``received`` tells whether what the node received
             is read there, too.
+        saved: What ``read_saved`` may read, once it was asked for.
     """
 
     def __init__(self, walked: Walked, types: list[type]) -> None:
@@ -52,6 +55,8 @@ class Plan:
         self.passes = [i for i in self.plumbing if fan_out[i] == 1 and i not in roots]
         self.before: list[int] = []
         self.after: list[tuple[int, list[tuple[int, int]], bool]] = []
+        self.single: set[int] = set()
+        self.saved: list[Saved] | None = None
         self._choose(walked, _shared(self.edges, fan_in))
 
     def _choose(self, walked: Walked, shared: dict[int, list[tuple[int, int]]]) -> None:
@@ -64,6 +69,8 @@ class Plan:
                 self.after.append((i, edges, received))
             if i not in silent and i not in self.leaves and (edges is None or not received):
                 self.before.append(i)
+                if not isinstance(node, BackwardCFunction) and len(node._input_metadata) == 1:
+                    self.single.add(i)
 
     def is_of(self, walked: Walked, types: list[type]) -> bool:
         """Whether a graph, given with the types of its nodes, has this shape."""

@@ -9,6 +9,7 @@ from gradscope.capture.plan import Edge4, Plan
 from gradscope.capture.reduce import Measured, Row, measured
 from gradscope.capture.snapshot import Snapshot
 from gradscope.capture.stats import Collector, Ticket
+from gradscope.capture.traits import RawTraits
 from gradscope.capture.windows import Window
 
 Slot = tuple[int, int]  # node id, output_nr
@@ -30,6 +31,8 @@ class RawGraph:
         tickets: Forward values beyond those that the windows tell.
         leaf_values: Values of small leaves, measured by ``measure_leaves``.
         names: Names found in the user's variables.
+        constants: Node → numbers it keeps for its backward, by their name in torch.
+        traits: What only graphs that are kept are asked.
     """
 
     plan: Plan
@@ -44,6 +47,8 @@ class RawGraph:
     module_names: dict[int, str] = field(default_factory=dict)
     leaf_values: Snapshot | None = None
     backward_ran: bool = True
+    constants: dict[int, dict[str, float]] = field(default_factory=dict)
+    traits: RawTraits | None = None
 
     @property
     def ops(self) -> list[str]:

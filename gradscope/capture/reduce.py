@@ -178,7 +178,9 @@ def count_nonzeros(rows: Tensor) -> Tensor:
 def exact_norms(rows: Tensor) -> Tensor:
     """Norms of rows whose squares may over- or underflow, in float64; NaN and Inf show."""
     real = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
-    real = real.float() if real.element_size() < 4 else real
+    if real.element_size() <= 4:
+        exact: Tensor = torch.linalg.vector_norm(real, dim=1, dtype=torch.float64)
+        return exact
     largest = real.abs().amax(1, keepdim=True)
     scale = largest.where((largest > 0) & largest.isfinite(), torch.ones_like(largest))
     norm: Tensor = torch.linalg.vector_norm(real / scale, dim=1).double() * scale[:, 0].double()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import CodeType, FrameType
 
+from gradscope.capture.cells import shown_file
 from gradscope.model.graph import Source
 
 _INTERACTIVE = ("<stdin>", "<string>", "<ipython-input", "<cell", "<doctest", "<console")
@@ -45,6 +46,7 @@ class UserCode:
     def __init__(self, roots: Iterable[str] = ()) -> None:
         self._roots = tuple(os.path.realpath(r) for r in roots)
         self._libraries = _library_folders()
+        self.files: set[str] = set()  # of the user's, as their code names them
         # By id, since equal code in two files is equal to Python; holding it keeps the id its own.
         self._known: dict[int, tuple[bool, CodeType]] = {}
 
@@ -71,6 +73,7 @@ class UserCode:
         # What a mode or tensor subclass of the user's runs belongs to the line that set it off.
         user = code.co_name != "__torch_function__" and self._classify(code.co_filename)
         if user:
+            self.files.add(code.co_filename)
             linecache.getlines(code.co_filename)
         self._known[id(code)] = (user, code)
         return user
@@ -127,7 +130,7 @@ def _place(file: str, code: CodeType, lasti: int) -> Source:
     expression = ""
     if col is not None and end_col is not None:
         expression = _segment(file, line, end_line or line, col, end_col)
-    return Source(file, line, text, code.co_qualname, expression)
+    return Source(shown_file(file), line, text, code.co_qualname, expression)
 
 
 @lru_cache(maxsize=65536)

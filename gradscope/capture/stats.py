@@ -14,30 +14,33 @@ from __future__ import annotations
 import gc
 import math
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Heard, Held, Ticket
 from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active
 from gradscope.capture.readable import PLAIN, Unreadable, is_wrapped, readable
 from gradscope.capture.reduce import (
-    SAMPLE_FROM,
-    SAMPLED,
     Kind,
-    Reduced,
-    Row,
-    count_nonfinite,
     count_nonzeros,
     dense_form,
     exact_norms,
     extent,
     kind_of,
-    measured,
     reduce_one,
     reduce_rows,
     row_of,
     rows_of,
+)
+from gradscope.capture.rows import (
+    OnDevice,
+    is_doubtful,
+    nonfinite_row,
+    on_device,
+    row_on_cpu,
+    sparse,
 )
 
 SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction per tensor
@@ -47,7 +50,6 @@ MAX_GROUPS = 2048
 
 
 # Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
-Ticket = bytearray
 _WHOLE = slice(None)
 
 
@@ -69,13 +71,6 @@ class _Group:
         self.keys: list[Any] = []
 
 
-class _OnDevice(NamedTuple):
-    kind: Kind
-    sinks: list[Any]
-    keys: list[Any]
-    numbers: Tensor  # (rows, 4)
-
-
 class Collector:
     """Measures tensors and delivers the numbers of each to where they are wanted."""
 
@@ -83,7 +78,8 @@ class Collector:
         self.dropped: dict[str, int] = {}
         self._groups: dict[object, _Group] = {}
         self._waiting = 0  # elements
-        self._elsewhere: list[_OnDevice] = []
+        self._held = Held()
+        self._elsewhere: list[OnDevice] = []
 
     def add(self, tensor: Tensor, copy: bool = False) -> Ticket:
         """Measures a tensor now or later.
@@ -95,6 +91,46 @@ class Collector:
         ticket = Ticket()
         self.put(tensor, ticket, _WHOLE, copy)
         return ticket
+
+    def hold(self, tensor: Tensor) -> Ticket:
+        """Measures a forward result now if it is large, else only if somebody will want to know."""
+        count = tensor.numel()
+        plain = type(tensor) in PLAIN and not is_wrapped(tensor)
+        if count > LIGHT or not plain or transforms_active():
+            return self.add(tensor)
+        ticket = self._held.value(tensor, count)
+        self._make_room()
+        return ticket
+
+    def hold_run(self, heard: list[Heard], count: int, sink: dict[Any, Any]) -> None:
+        """The same for gradients of one backward."""
+        self._held.run(heard, count, sink)
+        self._make_room()
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether much is held that might be let go of."""
+        return self._held.elements > HELD_ELEMENTS // 2
+
+    def let_go(self) -> None:
+        """Lets go of what is held and nobody wants any more."""
+        self._held.prune()
+
+    def put_all(self, heard: list[Heard], sink: dict[Any, Any]) -> None:
+        """Measures gradients of one backward, each unless it was changed since."""
+        for tensor, version, key in heard:
+            self._put_unchanged(tensor, version, sink, key)
+
+    def _put_unchanged(self, tensor: Tensor, version: int, sink: Any, key: object) -> None:
+        if tensor._version == version:
+            self.put(tensor, sink, key)
+        else:
+            self.drop("tensors changed in place before measurement")
+
+    def _make_room(self) -> None:
+        if self._held.elements > HELD_ELEMENTS:
+            for held in self._held.take():
+                self._put_unchanged(*held)
 
     def put(self, tensor: Tensor, sink: Any, key: object, copy: bool = False) -> None:
         """Sets ``sink[key]`` to a row for ``measured``, by ``settle`` at the latest.
@@ -135,14 +171,19 @@ class Collector:
         if len(group.keys) >= group.limit:
             self._flush(group)
         elif self._waiting > WAITING_ELEMENTS:
-            self.flush()
+            self._flush_groups()
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Counts something that was not measured."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def flush(self) -> None:
-        """Reduces every waiting tensor, so that none is kept alive."""
+        """Reduces every waiting tensor and every one held, so that none is kept alive."""
+        for held in self._held.take():
+            self._put_unchanged(*held)
+        self._flush_groups()
+
+    def _flush_groups(self) -> None:
         if not self._waiting:
             return
         collects = gc.isenabled()
@@ -162,8 +203,13 @@ class Collector:
     def settle(self) -> None:
         """Flushes, and moves what is left elsewhere to Python."""
         self.flush()
+        self.arrive()
+
+    def arrive(self) -> None:
+        """The same for all but what is held."""
+        self._flush_groups()
         elsewhere, self._elsewhere = self._elsewhere, []
-        by_device: dict[torch.device, list[_OnDevice]] = {}
+        by_device: dict[torch.device, list[OnDevice]] = {}
         for item in elsewhere:
             by_device.setdefault(item.numbers.device, []).append(item)
         for items in by_device.values():
@@ -212,21 +258,22 @@ class Collector:
         if rows.device.type != "cpu":
             reduced = reduce_rows(rows)
             numbers = torch.stack([r.to(reduced[0].dtype) for r in reduced], dim=1)
-            self._elsewhere.append(_OnDevice(kind, sinks, keys, numbers))
+            self._elsewhere.append(OnDevice(kind, sinks, keys, numbers))
             return
         norms, lows, highs = (numbers.tolist() for numbers in extent(rows))
         doubtful = not (min(norms) > kind.tiny and math.isfinite(sum(norms)))
-        if doubtful and any(
-            _is_doubtful(kind, *row) for row in zip(norms, lows, highs, strict=True)
-        ):
-            norms = exact_norms(rows).tolist()
+        if doubtful:
+            extents = zip(norms, lows, highs, strict=True)
+            inexact = [i for i, row in enumerate(extents) if is_doubtful(kind, *row)]
+            for i, norm in zip(inexact, exact_norms(rows[inexact]).tolist(), strict=True):
+                norms[i] = norm
         found = rows_of(kind, norms, lows, highs, count_nonzeros(rows).tolist())
         for sink, key, row in zip(sinks, keys, found, strict=True):
             sink[key] = row
         if doubtful:
             for norm, tensor, sink, key in zip(norms, tensors, sinks, keys, strict=True):
                 if not math.isfinite(norm):
-                    sink[key] = _nonfinite_row(kind, tensor, sink[key])
+                    sink[key] = nonfinite_row(kind, tensor, sink[key])
 
     def _reduce_one(self, tensor: Tensor, kind: Kind, sink: Any, key: object) -> None:
         if kind.template.count == 0:
@@ -235,70 +282,11 @@ class Collector:
             if tensor.device.type != "cpu":  # to read it is to wait for the device
                 self.drop("sparse tensors on an accelerator")
             else:
-                sink[key] = _sparse(tensor, kind)
+                sink[key] = sparse(tensor, kind)
         else:
             dense, repeats = dense_form(tensor)
             reduced = reduce_one(dense)
             if dense.device.type == "cpu":
-                sink[key] = _row(kind, dense, reduced, repeats)
+                sink[key] = row_on_cpu(kind, dense, reduced, repeats)
             else:
-                self._elsewhere.append(_on_device(kind, dense, reduced, repeats, sink, key))
-
-
-def _on_device(
-    kind: Kind, dense: Tensor, reduced: Reduced, repeats: int, sink: Any, key: object
-) -> _OnDevice:
-    norm, low, high, nonzero = reduced
-    kind, counted = _share_of(kind, dense)
-    scaled = (norm * math.sqrt(repeats), low, high, nonzero / counted)
-    numbers = torch.stack([n.to(norm.dtype) for n in scaled]).unsqueeze(0)
-    return _OnDevice(kind, [sink], [key], numbers)
-
-
-def _share_of(kind: Kind, dense: Tensor) -> tuple[Kind, int]:
-    """The kind of a tensor whose zeros are given as a share, and of how many elements."""
-    sampled = dense.numel() > SAMPLE_FROM
-    if kind.of != 1 or kind.sampled != sampled:
-        kind = kind._replace(of=1, sampled=sampled)
-    return kind, SAMPLED if sampled else dense.numel()
-
-
-def _row(kind: Kind, dense: Tensor, reduced: Reduced, repeats: int) -> Row:
-    """Reads the numbers of one tensor on the CPU."""
-    norm, low, high, nonzero = (number.item() for number in reduced)
-    nan = inf = 0
-    if not kind.tiny < norm < math.inf:
-        norm = exact_norms(dense.reshape(1, -1)).item()
-        if not math.isfinite(norm):
-            nan, inf = count_nonfinite(dense)
-    kind, counted = _share_of(kind, dense)
-    share = nonzero / counted
-    return row_of(kind, norm * math.sqrt(repeats), low, high, share, nan * repeats, inf * repeats)
-
-
-def _is_doubtful(kind: Kind, norm: float, low: float, high: float) -> bool:
-    """Whether the norm is not finite, or inexact since the squares of the elements underflow."""
-    return not kind.tiny < norm < math.inf and not low == high == 0.0
-
-
-def _nonfinite_row(kind: Kind, tensor: Tensor, row: Row) -> Row:
-    """The row of a tensor with NaN or Inf, now with their counts."""
-    found = measured(row)
-    nonzero = int(torch.count_nonzero(tensor))
-    return row_of(kind, found.norm, found.low, found.high, nonzero, *count_nonfinite(tensor))
-
-
-def _sparse(tensor: Tensor, kind: Kind) -> Row:
-    """Numbers of a sparse tensor, its unstored elements counted as zeros."""
-    if tensor.layout is not torch.sparse_coo:
-        tensor = tensor.to_sparse_coo()
-    values = tensor.coalesce().values()
-    stored = values.numel()
-    if stored == 0:
-        return row_of(kind, 0.0, 0.0, 0.0, 0)
-    row = measured(_row(kind, values, reduce_one(values), 1))
-    low, high = row.low, row.high
-    if stored < kind.template.count:
-        low, high = min(low, 0.0), max(high, 0.0)
-    share = row.nonzero * stored / kind.template.count
-    return row_of(row.kind, row.norm, low, high, share, row.nan or 0, row.inf or 0)
+                self._elsewhere.append(on_device(kind, dense, reduced, repeats, sink, key))

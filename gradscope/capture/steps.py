@@ -14,8 +14,10 @@ from torch import Tensor
 
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking, Pending
+from gradscope.capture.constants import read_constants
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.engine import EngineCall
+from gradscope.capture.failing import Failing
 from gradscope.capture.forward import ForwardRecorder, counter
 from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
@@ -28,8 +30,11 @@ from gradscope.capture.snapshot import Snapshot, fits
 from gradscope.capture.source import UserCode, message_of, place
 from gradscope.capture.stack import DeepStack, walk_limit
 from gradscope.capture.stats import Collector
+from gradscope.capture.traits import read_traits
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import DEEP, root_edges, walk
+
+TINY = 8  # nodes of a graph that may hang on nothing but a number made into a leaf
 
 
 class StepRecorder:
@@ -66,6 +71,7 @@ class StepRecorder:
         self._gallery = gallery
         self._labels = labels
         self._plans = Plans()
+        self.failing = Failing(forward.mutations, labels)
         self._active: list[Pending] = []
         self._lock = threading.RLock()
         self._count = 0
@@ -166,6 +172,7 @@ class StepRecorder:
             node_count=len(walked.nodes) + walked.truncated,
         )
         self._count += 1
+        self._forward.cuts.last_step = self._forward.mutations.last_step = pending.index
         try:
             self._active.append(pending)
             self._prepare(pending, frame)
@@ -198,17 +205,22 @@ class StepRecorder:
         if names is not None:
             for leaf in run.leaves.values():
                 leaf.sought = True
+        if pending.node_count <= TINY and all(x.kind == "input" for x in run.leaves.values()):
+            self._forward.cuts.without_graph(frame)
         if pending.level != "params":
             pending.raw = run.raw(self._forward)
             pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)
             pending.chosen = self._gallery.choose(pending.index, pending.source)
             if pending.chosen and pending.level == "ops":
                 read_saved(pending.raw, run.walked.nodes, self._collector)
+                read_constants(pending.raw, run.walked.nodes)
+                pending.raw.traits = run.traits = read_traits(pending.raw, run.walked.nodes)
         if len(run.walked.nodes) >= DEEP:
             self.deep.watch(run.walked.nodes)
         if pending.call.fills_grad:
             self._ledger.look(run.leaves.values())
         self._measure_before(pending, outputs)
+        run.runs_once = not pending.call.keep_graph
         run.listen(self._chosen(pending))
 
     def _measure_before(self, pending: Pending, outputs: list[Tensor]) -> None:
@@ -243,12 +255,17 @@ class StepRecorder:
 
     def _end(self, pending: Pending, gradients: object) -> None:
         run = pending.run
+        if pending.error is None:
+            self.failing.remember(pending)
+        else:
+            pending.failure = self.failing.explain(pending, sys._getframe(1))
         made = counter()
         if pending.call.create_graph and made != pending.made_before:
             function = torch.autograd.backward if pending.call.fills_grad else torch.autograd.grad
             self._forward.note_engine(function, pending.made_before, made, pending.place)
         if isinstance(gradients, tuple | list) and not pending.call.fills_grad:
             run.returned(pending.call.inputs, gradients)
+        run.hand_over(wanted=pending.chosen)
         if pending.raw is not None:
             raw, keep = pending.raw, pending.call.keep_graph
             self._forward.windows.used_by(raw.sequence, raw.ops, keep)
@@ -270,6 +287,8 @@ class StepRecorder:
         self._schedule.advance(pending.index, own - own_then, now - then, self._booking.flagged)
         self._before = (now, own)
         self._set_level()
+        if self._options.on_step is not None:
+            self._options.on_step(pending.index)
 
     def _set_level(self) -> None:
         self._forward.recording = self._schedule.level != "params"

@@ -15,6 +15,8 @@ from torch import Tensor
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
+from gradscope.capture.calls import Calls
+from gradscope.capture.comments import suppressions
 from gradscope.capture.compiled import CompiledCalls, take_off
 from gradscope.capture.ending import (
     environment,
@@ -30,6 +32,7 @@ from gradscope.capture.forked import retire_in_children
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
 from gradscope.capture.labels import Labels, user_frames
 from gradscope.capture.leaves import Leaves
+from gradscope.capture.loop import LoopCalls
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
 from gradscope.capture.options import CaptureOptions
@@ -42,6 +45,7 @@ from gradscope.capture.stack import walk_limit
 from gradscope.capture.stats import Collector
 from gradscope.capture.steps import StepRecorder
 from gradscope.capture.updates import Ledger
+from gradscope.capture.verify import FunctionWatch
 from gradscope.capture.walk import DEEP, walk
 from gradscope.capture.within import InsideEngine
 from gradscope.model.graph import Graph, Source
@@ -78,6 +82,9 @@ class Tracer:
         self._forward = ForwardRecorder(self._user, self._modules, self._collector)
         self._leaves = Leaves()
         self._ledger = Ledger(self._leaves, self._line, self._hand_line)
+        self._calls = Calls(self._ledger, self._collector, self._line)
+        self._loop = LoopCalls(self._calls, self._ledger.optimizers, self._leaves)
+        self._forward.cuts.tell(self._calls)
         self._builder = Builder()
         self._gallery = Gallery(self._options, self._builder)
         self._booking = Booking(self._collector, self._ledger, self._gallery)
@@ -92,6 +99,7 @@ class Tracer:
             self._gallery,
             Labels(self._user, self._leaves, self._modules),
         )
+        self._verify = FunctionWatch()
         self._pause = Pause(self._forward)
         self._engine = EngineWatch(self._steps, self._during)
         self._compiled = CompiledCalls(self._forward, self._modules)
@@ -108,8 +116,11 @@ class Tracer:
             self._undo.callback(take_off, self._forward)  # what an interrupt may have left there
             self._engine.install(self._undo)
             self._ledger.install(self._undo)
+            self._loop.install(self._undo)
             self._modules.install(self._undo)
             self._compiled.install(self._undo)
+            if self._options.verify_functions:
+                self._verify.install(self._undo)
             Functions(self._forward).install(self._undo)
             Threads(self._forward).install(self._undo)
             self._undo.enter_context(ForwardMode(self._forward))
@@ -123,6 +134,7 @@ class Tracer:
         self._forward.retire()
         self._engine.retire()
         self._ledger.retire()
+        self._loop.retire()
         self._steps.retire()
 
     def stop(self, error: BaseException | None = None) -> Trace:
@@ -150,12 +162,21 @@ class Tracer:
             script_error=self._attempt(lambda: script_error(error, self._user)),
             overhead=Overhead(total_ns, self._own_ns),
             dropped=self._attempt(self._dropped) or {},
+            optimizers=self._attempt(self._ledger.optimizers.freeze) or (),
+            calls=self._attempt(self._calls.freeze) or (),
+            cuts=self._attempt(lambda: self._forward.cuts.freeze(self._leaves)) or (),
+            mutations=self._attempt(self._forward.mutations.freeze) or (),
+            functions=self._attempt(lambda: self._verify.checks(error)) or (),
+            suppressions=self._attempt(lambda: suppressions(self._user.files)) or (),
             notes=tuple(n for n in (*self._failed, still_deep, *self._missing()) if n),
         )
 
     @property
     def _own_ns(self) -> int:
-        return self._steps.own_ns + self._forward.own_ns + self._ledger.own_ns
+        forward, ledger = self._forward, self._ledger
+        seen = (forward, forward.cuts, forward.mutations)
+        parts = (self._steps, *seen, ledger, ledger.optimizers, self._calls)
+        return sum(part.own_ns for part in parts)
 
     def _attempt(self, part: Callable[[], T]) -> T | None:
         """One part of the end; when it fails, the others still have their turn."""
@@ -173,6 +194,8 @@ class Tracer:
             self._attempt(self._booking.finish)
             names = self._attempt(lambda: self._names_at_end(frame, error)) or Names()
             self._attempt(lambda: name_the_rest(names, self._leaves, self._modules))
+            self._attempt(lambda: self._modules.holders.tell(self._leaves))
+            self._attempt(lambda: self._forward.uses.tell(self._leaves))
             self._attempt(lambda: measure_leaves(self._leaves, self._collector))
             graphs = self._attempt(
                 lambda: never_reached(names, self._forward, self._builder, self._walked)
@@ -220,10 +243,19 @@ class Tracer:
             "steps whose numbers could not be read": self._booking.failures,
             "backwards that were still running at the end": self._steps.running,
             "torch calls that could not be recorded": self._forward.failures,
+            "calls without a graph that could not be noted": self._forward.cuts.failures,
+            "lines that cut the graph beyond the limit": self._forward.cuts.dropped,
+            "changes in place that could not be noted": self._forward.mutations.failures,
+            "errors of the engine that could not be explained": self._steps.failing.failures,
             "module calls that could not be followed": self._modules.failures,
             "compiled calls that could not be left alone": self._compiled.failures,
             "optimizer steps that could not be left alone": self._pause.failures,
             "optimizer steps that could not be recorded": self._ledger.failures,
+            "optimizers that could not be looked at": self._ledger.optimizers.failures,
+            "optimizers beyond the limit": self._ledger.optimizers.dropped,
+            "calls of the training loop that could not be noted": self._loop.failures,
+            "calls of the training loop beyond the limit": self._calls.dropped,
+            "custom Functions that could not be kept for their check": self._verify.failures,
             "leaves beyond the limit": self._leaves.dropped,
             "parts of the end of the capture that failed": len(self._failed),
         }
@@ -235,8 +267,8 @@ class Tracer:
             for name in self._engine.missing
         ]
 
-    def _line(self) -> Source | None:
-        frame = self._user.innermost(sys._getframe(1))
+    def _line(self, frame: FrameType | None = None) -> Source | None:
+        frame = self._user.innermost(frame or sys._getframe(1))
         return place(frame.f_code, frame.f_lasti) if frame is not None else None
 
     def _hand_line(self, tensor: Tensor) -> Source | None:

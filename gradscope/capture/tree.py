@@ -40,6 +40,18 @@ def submodules(root: nn.Module) -> Iterator[Place]:
             waiting.append(Place(path, (*place.types, type(child).__name__), child))
 
 
+def registered(root: nn.Module) -> set[int]:
+    """Ids of the modules whose parameters the root lists: those not only in plain containers."""
+    found: set[int] = set()
+    waiting = [root]
+    while waiting:
+        module = waiting.pop()
+        if id(module) not in found:
+            found.add(id(module))
+            waiting.extend(child for _, child in _registered(module))
+    return found
+
+
 def parameters(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The module's own parameters."""
     for name, parameter in list(module.__dict__.get("_parameters", {}).items()):

@@ -12,11 +12,10 @@ a queue first, since on an accelerator the numbers arrive later.
 
 from __future__ import annotations
 
-import math
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -28,9 +27,11 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from gradscope.capture.changes import Change, measure_grads, measure_updates, norms, to_floats
+from gradscope.capture.accounts import Event, HandChange, Looked, Stepped, Stepping, settle
+from gradscope.capture.changes import Change, norms
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.leaves import Leaf, Leaves, same, sample
+from gradscope.capture.optimizers import Line, Optimizers, goes_uphill, learning_rate
 from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.readable import plain_forms
 from gradscope.model.graph import Source
@@ -38,33 +39,6 @@ from gradscope.model.trace import Update
 
 FINGERPRINT = 64  # elements compared to notice a write to ``.data``
 MAX_HELD = 1 << 18  # elements held until changes are measured
-
-
-class _Looked(NamedTuple):
-    """Before a backward: what ``.grad`` was; cleared where the norm is 0."""
-
-    cleared: list[Leaf]
-    asked: list[Leaf]
-    norms: list[Tensor]  # of those asked
-
-
-class _Stepping(NamedTuple):
-    """Before an optimizer's step."""
-
-    leaves: list[Leaf]
-    change: Change
-
-
-class _Stepped(NamedTuple):
-    """After it, or an update by hand, of which there is no ``Change``."""
-
-    update: int
-    leaves: list[Leaf]
-    positions: list[int]  # of those that took part
-    change: Change | None
-
-
-_Event = Leaf | _Looked | _Stepping | _Stepped  # a leaf: a contribution to its ``.grad``
 
 
 class _Before(NamedTuple):
@@ -80,38 +54,51 @@ class Ledger:
 
     Args:
         leaves: The registry shared with the rest of the capture.
-        line: Gives the user's line that is running now.
+        line: Gives the user's line at or above a frame; without one, that is running now.
         hand_line: Gives the line that last changed a leaf in place.
+
+    Attributes:
+        updates: Every update so far; ``starved`` is known once the ledger has settled.
+        optimizers: Those met.
     """
 
     def __init__(
         self,
         leaves: Leaves,
-        line: Callable[[], Source | None],
+        line: Line,
         hand_line: Callable[[Tensor], Source | None],
     ) -> None:
         self.updates: list[Update] = []
+        self.optimizers = Optimizers(leaves, line)
         self.own_ns = 0
         self.failures = 0
-        self.last_step = -1
         self._retired = False
         self._leaves = leaves
         self._line = line
         self._hand_line = hand_line
-        self._events: list[_Event] = []
+        self._events: list[Event] = []
         self._held = 0
         self._local = threading.local()
-        self._labels: weakref.WeakKeyDictionary[Optimizer, str] = weakref.WeakKeyDictionary()
-        self._label_counts: dict[str, int] = {}
+
+    @property
+    def last_step(self) -> int:
+        """Index of the last step that is over; -1 when none."""
+        return self.optimizers.last_step
+
+    @last_step.setter
+    def last_step(self, index: int) -> None:
+        self.optimizers.last_step = index
 
     def install(self, undo: ExitStack) -> None:
         """Registers the global optimizer hooks; ``undo`` removes them."""
+        self.optimizers.install(undo)
         undo.callback(register_optimizer_step_pre_hook(self._guarded(self._step_begins)).remove)
         undo.callback(register_optimizer_step_post_hook(self._guarded(self._step_ended)).remove)
 
     def retire(self) -> None:
         """Lets every optimizer step pass unseen."""
         self._retired = True
+        self.optimizers.retire()
 
     def contributed(self, leaf: Leaf) -> None:
         """A gradient is about to be added to the leaf's ``.grad``."""
@@ -136,7 +123,8 @@ class Ledger:
                 asked.append(leaf)
                 grads.append(grad)
         self._hand_updates(changed)
-        self._events.append(_Looked(cleared, asked, norms(plain_forms(grads))))
+        self.optimizers.meet()
+        self._events.append(Looked(cleared, asked, norms(plain_forms(grads))))
 
     def remember(self, leaves: Iterable[Leaf]) -> None:
         """After a backward: keeps what tells a later update by hand."""
@@ -148,6 +136,7 @@ class Ledger:
     def finish(self) -> None:
         """At the end of the run: looks once more for updates by hand, and settles."""
         with quiet():
+            self.optimizers.finish()
             alive = [(leaf, t) for leaf in self._leaves if (t := leaf.ref()) is not None]
             self._hand_updates([(leaf, t) for leaf, t in alive if _changed(leaf, t)])
             self.settle()
@@ -155,44 +144,36 @@ class Ledger:
     def settle(self) -> None:
         """Moves waiting numbers to Python and books the queued events in their order."""
         events, self._events, self._held = self._events, [], 0
-        measure_grads([e.change for e in events if isinstance(e, _Stepping)])
-        measure_updates([e.change for e in events if isinstance(e, _Stepped) and e.change])
-        moved = iter(to_floats([n for e in events if isinstance(e, _Looked) for n in e.norms]))
-        for event in events:
-            if isinstance(event, Leaf):
-                event.fresh += 1
-            elif isinstance(event, _Looked):
-                _clear(event.cleared)
-                _clear(leaf for leaf in event.asked if next(moved) == 0.0)
-            elif isinstance(event, _Stepping):
-                norms_of = dict(zip(event.leaves, event.change.grad_norms, strict=True))
-                _clear(leaf for leaf, norm in norms_of.items() if norm == 0.0)
-                without = set(range(len(event.leaves))) - set(event.change.with_grad)
-                _clear(event.leaves[i] for i in without)
-            else:
-                _book(event)
+        for index, count in settle(events).items():
+            self.updates[index] = replace(self.updates[index], starved=count)
 
     def _hand_updates(self, changed: list[tuple[Leaf, Tensor]]) -> None:
         if not changed:
             return
         source = next((s for _, t in changed if (s := self._hand_line(t)) is not None), None)
-        index = self._new_update("hand", "", source, len(changed))
+        index = self._new_update(by="hand", source=source, parameters=len(changed))
+        leaves, samples = [], []
         for leaf, tensor in changed:
-            leaf.change = (tensor._version, sample(tensor, FINGERPRINT))
-        leaves = [leaf for leaf, _ in changed]
-        self._events.append(_Stepped(index, leaves, list(range(len(leaves))), None))
+            before = leaf.change[1] if leaf.change is not None else torch.empty(0)
+            after = sample(tensor, FINGERPRINT)
+            leaf.change = (tensor._version, after)
+            leaves.append(leaf)
+            samples.append((before, after))
+        self._held += 2 * FINGERPRINT * len(samples)
+        everything = list(range(len(leaves)))
+        self._events.append(Stepped(index, leaves, everything, HandChange(samples)))
 
-    def _new_update(self, by: Any, label: str, source: Source | None, parameters: int) -> int:
+    def _new_update(self, **facts: Any) -> int:
         index = len(self.updates)
-        self.updates.append(Update(index, self.last_step, by, label, source, parameters))
+        self.updates.append(Update(index, self.last_step, **facts))
         return index
 
     def _step_begins(self, optimizer: Optimizer) -> None:
-        found = [(self._leaves.get(p), p) for p in _parameters(optimizer)]
-        leaves = [leaf for leaf, _ in found if leaf is not None]
-        parameters = [p for leaf, p in found if leaf is not None]
+        found = self.optimizers.stepping(optimizer)
+        leaves = [leaf for leaf, _ in found]
+        parameters = [p for _, p in found]
         change = Change(parameters)
-        self._events.append(_Stepping(leaves, change))
+        self._events.append(Stepping(leaves, change))
         self._held += change.held
         for leaf in leaves:
             leaf.by_optimizer = True
@@ -222,7 +203,7 @@ class Ledger:
         before = self._ended(optimizer)
         if before is None:
             return
-        label = self._label(optimizer)
+        label = self.optimizers.label(optimizer)
         had_grad = set(before.change.with_grad)
         stepped = []
         for i, (leaf, parameter) in enumerate(zip(before.leaves, before.parameters, strict=True)):
@@ -234,19 +215,17 @@ class Ledger:
             outer.done.update(before.leaves[i] for i in stepped)
         if before.done and not stepped:  # a wrapper that left all the work to what it wraps
             return
-        index = self._new_update("optimizer", label, self._line(), len(stepped))
+        index = self._new_update(
+            optimizer=label,
+            source=self._line(),
+            parameters=len(stepped),
+            lr=learning_rate(optimizer),
+            maximize=goes_uphill(optimizer),
+        )
         before.change.after(before.parameters)
-        self._events.append(_Stepped(index, before.leaves, stepped, before.change))
+        self._events.append(Stepped(index, before.leaves, stepped, before.change))
         if self._held > MAX_HELD:
             self.settle()
-
-    def _label(self, optimizer: Optimizer) -> str:
-        label = self._labels.get(optimizer)
-        if label is None:
-            name = type(optimizer).__name__
-            count = self._label_counts[name] = self._label_counts.get(name, 0) + 1
-            label = self._labels[optimizer] = name if count == 1 else f"{name}#{count}"
-        return label
 
     def _guarded(self, hook: Callable[[Optimizer], None]) -> Callable[[Optimizer, Any, Any], None]:
         @own_work
@@ -265,11 +244,6 @@ class Ledger:
         return run
 
 
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    found = [p for group in optimizer.param_groups for p in group["params"]]
-    return [p for p in found if isinstance(p, Tensor) and p.is_leaf]
-
-
 def _changed(leaf: Leaf, tensor: Tensor) -> bool:
     if leaf.change is None or leaf.by_optimizer:
         return False
@@ -277,23 +251,3 @@ def _changed(leaf: Leaf, tensor: Tensor) -> bool:
     if tensor._version != version:
         return True
     return tensor.device.type == "cpu" and not same(values, sample(tensor, FINGERPRINT))
-
-
-def _clear(leaves: Iterable[Leaf]) -> None:
-    for leaf in leaves:
-        leaf.fresh = leaf.carried = 0
-
-
-def _book(event: _Stepped) -> None:
-    change = event.change
-    for i in event.positions:
-        leaf = event.leaves[i]
-        row = leaf.updates
-        row.update.append(event.update)
-        row.fresh.append(leaf.fresh)
-        row.carried.append(leaf.carried)
-        row.grad_norm.append(change.grad_norms[i] if change is not None else math.nan)
-        row.value_rms.append(change.value_rms[i] if change is not None else math.nan)
-        row.update_rms.append(change.update_rms[i] if change is not None else math.nan)
-        leaf.carried += leaf.fresh
-        leaf.fresh = 0

@@ -66,6 +66,7 @@ class Window(NamedTuple):
     results: tuple[Result, ...]
     last: int  # sequence number of the last node made
     hooked: bool = False  # made under the user's saved-tensor hooks
+    operands: tuple[tuple[int, ...], ...] = ()  # shapes broadcast against each other
 
 
 class ThreadRecord:

@@ -37,11 +37,76 @@ def _grew(cause: Finding, effect: Finding) -> bool:
     return cause.steps[0] <= effect.steps[0] and "growth" in effect.evidence
 
 
+def _through_time(cause: Finding, effect: Finding) -> bool:
+    return cause.evidence.get("direction") == 1 and _overflowed(cause, effect)
+
+
+def _always(cause: Finding, effect: Finding) -> bool:
+    return True
+
+
+def _by_saturation(cause: Finding, effect: Finding) -> bool:
+    """The gradient vanishes where an activation of the same kind has saturated."""
+    return effect.evidence.get("op") == cause.where.op
+
+
+def _not_later(cause: Finding, effect: Finding) -> bool:
+    return cause.steps[0] <= effect.steps[0]
+
+
+def _of_the_replaced(cause: Finding, effect: Finding) -> bool:
+    """What takes the place of the replaced parameters is what nobody updates."""
+    same = effect.where.parameter == cause.where.parameter
+    return same or effect.evidence.get("reason") == "stale"
+
+
+def _of_the_same_optimizer(cause: Finding, effect: Finding) -> bool:
+    return effect.evidence.get("optimizer") == cause.evidence.get("optimizer")
+
+
+def _in_the_same_model(cause: Finding, effect: Finding) -> bool:
+    roots = [finding.where.parameter.partition(".")[0] for finding in (cause, effect)]
+    return roots[0] == roots[1]
+
+
+def _while_scaled(cause: Finding, effect: Finding) -> bool:
+    """A threshold for plain gradients leaves next to nothing of scaled ones."""
+    return cause.evidence.get("order") == "before unscale_"
+
+
+def _throws(cause: Finding, effect: Finding) -> bool:
+    """Weights that are thrown about switch units off."""
+    return cause.evidence.get("direction") == "too large"
+
+
+def _skips(cause: Finding, effect: Finding) -> bool:
+    """A scaler skips steps whose gradients are not finite, whatever made them so."""
+    return "skipped" in effect.evidence
+
+
+_NONFINITE = ("GS201", "GS202", "GS203", "GS205")
 LINKS = (
+    Link("GS302", "GS301", _always),
+    Link("GS307", "GS301", _always),
     Link("GS401", "GS102", _grew),
-    Link("GS102", "GS201", _overflowed),
-    Link("GS201", "GS101", _earlier),
-    Link("GS201", "GS102", _earlier),
+    *(Link("GS102", broken, _overflowed) for broken in _NONFINITE),
+    *(Link("GS103", broken, _through_time) for broken in (*_NONFINITE, "GS102")),
+    *(Link(broken, "GS101", _earlier) for broken in _NONFINITE),
+    *(Link(broken, "GS102", _earlier) for broken in _NONFINITE),
+    *(Link(broken, "GS204", _not_later) for broken in _NONFINITE),
+    *(Link("GS204", broken, _earlier) for broken in _NONFINITE),
+    Link("GS404", "GS403", _of_the_replaced),
+    Link("GS404", "GS301", _of_the_same_optimizer),
+    Link("GS405", "GS403", _in_the_same_model),
+    Link("GS407", "GS406", _while_scaled),
+    *(Link(cause, "GS409", _not_later) for cause in ("GS401", "GS102", *_NONFINITE)),
+    *(Link(cause, "GS409", _always) for cause in ("GS101", "GS103", "GS402", "GS406")),
+    *(Link(cause, "GS605", _always) for cause in ("GS401", "GS102", *_NONFINITE)),
+    Link("GS409", "GS605", _always),
+    *(Link("GS409", effect, _throws) for effect in ("GS105", "GS106", "GS107")),
+    *(Link(broken, "GS108", _skips) for broken in _NONFINITE),
+    Link("GS105", "GS106", _always),
+    Link("GS107", "GS101", _by_saturation),
 )
 """The first that holds decides under which finding a consequence goes."""
 

@@ -97,7 +97,7 @@ def _killer(graph: Graph, node: int, edge: int) -> Killer | None:
     base = op_base(graph.structure.nodes[node].op)
     if base in _STEPS:
         return _made(node, "step")
-    if base in _SWITCHES and not _is_hinge(graph.structure, node):
+    if base in _SWITCHES and not is_hinge(graph.structure, node):
         return _made(node, "switched-off")
     if base in ("Softmax", "LogSoftmax"):
         single = is_constant(graph, node, 1.0 if base == "Softmax" else 0.0)
@@ -134,7 +134,7 @@ def _bias(graph: Graph, node: int) -> int | None:
     return next((i for i in leaves if len(graph.structure.nodes[i].shape or (0, 0)) == 1), None)
 
 
-def _is_hinge(structure: Structure, node: int) -> bool:
+def is_hinge(structure: Structure, node: int) -> bool:
     """Whether the op's result is only summed up into the loss: a margin, not an activation."""
     seen = {node}
     stack = [node]

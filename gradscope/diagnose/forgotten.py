@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from gradscope.analysis.paths import op_base, role
 from gradscope.diagnose.around import leaves_of, towards_leaves, towards_loss, users_of
 from gradscope.diagnose.run import Run
 from gradscope.model.graph import Node, Source
 from gradscope.model.trace import Parameter
+
+_CLASS_LOSSES = frozenset({"LogSoftmax", "BinaryCrossEntropyWithLogits"})
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Reason:
     """What makes a parameter forgotten, or only unused by the optimizer.
 
     Attributes:
-        kind: ``unregistered``, ``gap``, ``stale`` or ``unknown``.
+        kind: ``unregistered``, ``loose``, ``gap``, ``stale``, ``head`` or ``unknown``.
         source: The line that uses the parameter.
         module: The module that uses it.
         nodes: The op that uses it, in the graph of ``step``.
@@ -56,6 +59,16 @@ _TEXTS = {
         "parameters() finds layers that are attributes of a module or in a ModuleList, "
         "ModuleDict or Sequential, not those in a plain list or dict.",
         "self.layers = nn.ModuleList(self.layers)  # in __init__, before the optimizer is made",
+    ),
+    "loose": (
+        ": it is a plain attribute of a module, not one of its parameters",
+        "parameters() finds nn.Parameter attributes, not plain tensors and not what is in a list.",
+        "self.scale = nn.Parameter(torch.ones(n))  # or self.ws = nn.ParameterList(self.ws)",
+    ),
+    "head": (
+        ", though the loss compares their very result with the labels",
+        "The optimizer was given the parameters of the part in front of it alone.",
+        "optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=lr)",
     ),
     "gap": (
         ", though parameters before and behind it are",
@@ -104,16 +117,72 @@ class Reasons:
 
     def _kind(self, parameter: Parameter, position: int, user: Node) -> str:
         updated = self._updated_users(position)
-        if _is_unregistered(user) and updated:
+        structure = self._graphs[position][1].structure
+        above = towards_loss(structure, [user.id]) & updated
+        below = (towards_leaves(structure, [user.id]) | {user.id}) & updated
+        loose = parameter.registered is False and parameter.module == user.module
+        if loose and not is_unregistered(user) and self._of_root(position, user, updated):
+            return "loose"
+        if parameter.kind != "parameter":
+            return "unknown"
+        if is_unregistered(user) and self._is_layer(position, user, above, below):
             return "unregistered"
         if self._has_stale(parameter):
             return "stale"
         if not self._is_minority:
             return "unknown"  # adapters and prompts are trained around a large rest
+        if above and below:
+            return "gap"
+        return "head" if below and self._is_head(position, user) else "unknown"
+
+    def _is_layer(self, position: int, user: Node, above: set[int], below: set[int]) -> bool:
+        """Whether it is one of the layers of the module that calls it, which learns otherwise.
+
+        A fixed network that is only hidden (a teacher, a judge of the result) is the only one in
+        its container, and nothing of the module that hides it is trained on its way to the loss.
+        """
+        if not self._of_root(position, user, above | below):
+            return False
+        if above and below:
+            return True
+        members = self._members(position).get(container(user.module), {})
+        return len(members) > 1 and (bool(above) or max(members.values()) == 1)
+
+    def _of_root(self, position: int, user: Node, others: set[int]) -> bool:
+        """Whether some of the other ops ran in registered modules below the same root."""
+        nodes = self._graphs[position][1].structure.nodes
+        root = (user.module_types[:1], user.module.split(".")[0])
+        return any(
+            (nodes[i].module_types[:1], nodes[i].module.split(".")[0]) == root
+            and not is_unregistered(nodes[i])
+            for i in others
+        )
+
+    def _members(self, position: int) -> dict[str, dict[str, int]]:
+        """Per plain container: the modules in it and how many matrices each of them has."""
         structure = self._graphs[position][1].structure
-        above = towards_loss(structure, [user.id]) & updated
-        below = (towards_leaves(structure, [user.id]) | {user.id}) & updated
-        return "gap" if above and below else "unknown"
+        found: dict[str, dict[str, int]] = {}
+        for leaf in self._leaves_of(position).values():
+            matrix = len(self._parameters[leaf.parameter or 0].shape) > 1
+            users = [structure.nodes[user] for user in users_of(structure, leaf.id)]
+            for module, member in {(u.module, _member(u, leaf.id)) for u in users}:
+                matrices = found.setdefault(container(module), {})
+                matrices[member] = matrices.get(member, 0) + matrix
+        return found
+
+    def _is_head(self, position: int, user: Node) -> bool:
+        """Whether its result is what a loss for classes compares with the labels.
+
+        A network of several layers that ends so may be a judge that has learned elsewhere.
+        """
+        if sum(len(p.shape) > 1 for p in self._idle) > 1:
+            return False
+        structure = self._graphs[position][1].structure
+        above = [structure.nodes[i] for i in users_of(structure, user.id)]
+        while above and role(above[0].op) != "work":
+            above = [structure.nodes[i] for i in users_of(structure, above[0].id)]
+        bases = {op_base(node.op) for node in above}
+        return bool(bases) and bases <= _CLASS_LOSSES
 
     def _leaves_of(self, position: int) -> dict[int, Node]:
         if position not in self._leaves:
@@ -151,16 +220,23 @@ class Reasons:
     @cached_property
     def _is_minority(self) -> bool:
         """Whether less gets a gradient for nothing than is updated, in elements."""
-        updated = idle = 0
-        for p in self._parameters:
-            if len(p.updates):
-                updated += p.count
-            elif p.kind == "parameter" and p.requires_grad and any(p.gradients.arrived):
-                idle += p.count
-        return idle < updated
+        updated = sum(p.count for p in self._parameters if len(p.updates))
+        return sum(p.count for p in self._idle) < updated
+
+    @cached_property
+    def _idle(self) -> tuple[Parameter, ...]:
+        """Parameters that get a gradient for nothing."""
+        return tuple(
+            p
+            for p in self._parameters
+            if not len(p.updates)
+            and p.kind == "parameter"
+            and p.requires_grad
+            and any(p.gradients.arrived)
+        )
 
 
-def _is_unregistered(user: Node) -> bool:
+def is_unregistered(user: Node) -> bool:
     """Whether the op ran in a module that the module around it has not registered.
 
     The path of one in a plain list or dict ends in brackets; one that is found nowhere below the
@@ -169,3 +245,16 @@ def _is_unregistered(user: Node) -> bool:
     depth = len(user.module_types) - 1
     below = user.module.split(".")[-depth:] if depth > 0 else []
     return any(part.endswith("]") for part in below) or below[-1:] == [user.module_type]
+
+
+def _member(user: Node, leaf: int) -> str:
+    """What tells the modules of one container apart."""
+    if "]" in user.module:
+        return user.module[: user.module.find("]") + 1]
+    inside = len(user.module_types) > 2 and user.module.split(".")[-2] == user.module_types[-2]
+    return container(user.module) if inside else f"{user.module} {leaf}"
+
+
+def container(module: str) -> str:
+    """The plain list or dict on a module's path: ``net.layers`` of ``net.layers[0].fc``."""
+    return module.partition("[")[0] if "[" in module else module.rpartition(".")[0]

@@ -11,6 +11,10 @@ from gradscope.model.graph import Graph, Node
 from gradscope.model.stats import TensorStats
 
 _MASKING = frozenset({"MaskedFill", "Where", "IndexFill", "IndexPut", "MaskedScatter", "Add"})
+_HIDING = frozenset({"Where", "MaskedFill", "MaskedScatter"})
+_CUTTING = frozenset(
+    {"Index", "MaskedSelect", "NanToNum", "Clamp", "ClampMin", "ClampMax", "Relu", "Threshold"}
+)
 _WITHOUT_DATA = ("parameter", "input")
 
 
@@ -83,10 +87,9 @@ def forward_origin(graph: Graph) -> Origin | None:
     while stack:
         node = stack.pop()
         below = [
-            edge.target
-            for edge in map(graph.structure.edges.__getitem__, graph.structure.outgoing[node])
-            if _bad_value(graph.value(edge.target, edge.output_nr))
-            and not _is_mask(graph, edge.target)
+            target
+            for target, nr in _measured_targets(graph, node)
+            if _bad_value(graph.value(target, nr)) and not _is_mask(graph, target)
         ]
         if not below:
             candidates.append(node)
@@ -101,6 +104,27 @@ def forward_origin(graph: Graph) -> Origin | None:
     return Origin(first, input_values(graph, first), after, forward=True)
 
 
+def measured_below(graph: Graph, node: int) -> tuple[TensorStats, ...]:
+    """Forward values that went into the op, or into those before it where they are not known."""
+    found = (graph.value(*slot) for slot in _measured_targets(graph, node))
+    return tuple(stats for stats in found if stats is not None)
+
+
+def _measured_targets(graph: Graph, node: int) -> list[tuple[int, int]]:
+    """The nearest nodes below whose values are known, past those inside a composite call."""
+    found: list[tuple[int, int]] = []
+    seen = {node}
+    stack = [node]
+    while stack:
+        for edge in map(graph.structure.edges.__getitem__, graph.structure.outgoing[stack.pop()]):
+            if graph.value(edge.target, edge.output_nr) is not None:
+                found.append((edge.target, edge.output_nr))
+            elif edge.target not in seen:
+                seen.add(edge.target)
+                stack.append(edge.target)
+    return list(dict.fromkeys(found))
+
+
 def input_values(graph: Graph, node: int) -> tuple[TensorStats, ...]:
     """Forward values of the op's inputs, as far as they take part in the graph."""
     edges = map(graph.structure.edges.__getitem__, graph.structure.outgoing[node])
@@ -108,19 +132,58 @@ def input_values(graph: Graph, node: int) -> tuple[TensorStats, ...]:
     return tuple(stats for stats in found if stats is not None)
 
 
-def is_masked(graph: Graph, node: int) -> bool:
-    """Whether a mask (``where``, ``masked_fill``) lies between the loss and the node."""
+def hidden_by(graph: Graph, origin: Origin) -> int | None:
+    """The mask between the loss and an op that turned a gradient of 0 into one of NaN.
+
+    Where nothing masks the op, or where Inf came out, the derivative itself is to blame.
+    """
+    if origin.forward or not any(s.zero_fraction or s.abs_max == 0 for s in origin.before):
+        return None
+    masks = [
+        (node.order, node.id)
+        for node in map(graph.structure.nodes.__getitem__, _towards_loss(graph, origin.node))
+        if (base := op_base(node.op)) in _HIDING or (base in _CUTTING and origin.is_nan)
+    ]
+    return min(masks)[1] if masks else None
+
+
+def _towards_loss(graph: Graph, node: int) -> set[int]:
     seen = {node}
     stack = [node]
     while stack:
         for edge in graph.structure.incoming[stack.pop()]:
             source = graph.structure.edges[edge].source
-            if op_base(graph.structure.nodes[source].op) in ("Where", "MaskedFill"):
-                return True
             if source not in seen:
                 seen.add(source)
                 stack.append(source)
-    return False
+    return seen - {node}
+
+
+def is_empty_mean(graph: Graph, origin: Origin) -> bool:
+    """Whether the op divided a sum over nothing by a count of 0."""
+    traits = graph.traits.get(origin.node)
+    if traits is not None and traits.empty:
+        return True
+    if not origin.is_nan:
+        return False
+    inputs = measured_below(graph, origin.node)
+    if any(stats.count == 0 for stats in inputs):
+        return True
+    base = op_base(graph.structure.nodes[origin.node].op)
+    if base.startswith("NllLoss"):
+        return bool(inputs) and all(stats.is_finite for stats in inputs)
+    return base == "Div" and _is_empty_sum(graph, origin)
+
+
+def _is_empty_sum(graph: Graph, origin: Origin) -> bool:
+    """Whether the numerator is a single sum of exactly 0, and the rest is a plain count."""
+    outgoing = graph.structure.outgoing[origin.node]
+    if len(outgoing) != 1 or origin.after.count != 1:
+        return False
+    edge = graph.structure.edges[outgoing[0]]
+    above = graph.value(edge.target, edge.output_nr)
+    is_sum = op_base(graph.structure.nodes[edge.target].op) == "Sum"
+    return is_sum and above is not None and above.value == 0
 
 
 def touches_zero(values: Iterable[TensorStats]) -> bool:

@@ -11,6 +11,7 @@ from functools import cache
 from gradscope.diagnose import rules as rules_package
 from gradscope.diagnose.rule import RegisteredRule, Rule
 from gradscope.errors import UsageError
+from gradscope.model.rule import RuleText
 
 
 @cache
@@ -33,6 +34,27 @@ def _load(name: str) -> RegisteredRule:
     if name != f"{rule.code}_{rule.name}".lower().replace("-", "_"):
         raise TypeError(f"{module.__name__} holds {rule.code} {rule.name}: rename one of them")
     return RegisteredRule(rule, check, module.__doc__)
+
+
+def rule_texts() -> tuple[RuleText, ...]:
+    """Every rule in words, by code."""
+    return tuple(
+        RuleText(found.code, found.rule.name, found.rule.summary, found.doc)
+        for found in registered_rules()
+    )
+
+
+def find_rule(text: str) -> RuleText:
+    """The rule with this code or name, whatever its case.
+
+    Raises:
+        UsageError: There is none; says which one was probably meant.
+    """
+    wanted = text.strip()
+    for rule in rule_texts():
+        if wanted.upper() == rule.code or wanted.lower().replace("_", "-") == rule.name:
+            return rule
+    raise UsageError(_unknown(text, registered_rules()))
 
 
 def choose_rules(
@@ -70,5 +92,5 @@ def _unknown(code: str, known: Sequence[RegisteredRule]) -> str:
     close = get_close_matches(wanted.upper(), [rule.code for rule in known], n=1, cutoff=0.5)
     named = get_close_matches(wanted.lower(), list(by_name), n=1, cutoff=0.6)
     guess = by_name[named[0]] if named else next(iter(close), "")
-    hint = f"did you mean {guess}?" if guess else "see the list of rules."
+    hint = f"did you mean {guess}?" if guess else "`gradscope rules` lists them."
     return f"no rule has the code {wanted!r}; {hint}"

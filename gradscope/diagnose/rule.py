@@ -16,6 +16,10 @@ class CannotJudgeError(Exception):
     """A rule raises it when the trace lacks what it reads; its message says what."""
 
 
+class NotAskedError(Exception):
+    """A rule that only runs on request raises it where nobody asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """The identity of a rule.

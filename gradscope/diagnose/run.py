@@ -10,11 +10,13 @@ from random import Random
 
 from gradscope.analysis.flow import Flow, flow
 from gradscope.analysis.paths import deepest_node
+from gradscope.diagnose.through_time import Recurrence, recurrence
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import Parameter, Step, Trace
 
 GRAPHS_PER_STORY = 12  # enough to tell a habit from an accident
 NODES_PER_STORY = 300_000  # a graph of 50,000 nodes takes about half a second
+RECURRENCES = 4  # and the last: enough for a habit, and long sequences take their time
 PLAYERS = 3  # so many losses may share one line of code
 
 
@@ -60,6 +62,7 @@ class Run:
         self.trace = trace
         self._ends: dict[int, int | None] = {}
         self._flows: dict[int, Flow | None] = {}
+        self._recurrences: dict[int, tuple[tuple[int, Recurrence], ...]] = {}
 
     @cached_property
     def stories(self) -> tuple[Story, ...]:
@@ -87,6 +90,26 @@ class Run:
             self._ends[key] = deepest_node(graph.structure)
         end = self._ends[key]
         return None if end is None else flow(graph, end)
+
+    def trains(self, story: Story) -> bool:
+        """Whether its backwards train anything: derivatives of derivatives grow without."""
+        first, last = story.steps[0].index, story.steps[-1].index
+        updated = any(first <= update.after_step < last for update in self.trace.updates)
+        return updated or not any(step.create_graph for step in story.steps)
+
+    def recurrences(self, story: Story) -> tuple[tuple[int, Recurrence], ...]:
+        """Of a few graphs of the story, the last among them: step index and recurrence."""
+        key = story.steps[0].index
+        if key not in self._recurrences:
+            judged = story.judged
+            spread = range(0, len(judged), max(1, len(judged) // RECURRENCES))
+            chosen = sorted({*spread, len(judged) - 1}) if judged else []
+            self._recurrences[key] = tuple(
+                (judged[i][0].index, found)
+                for i in chosen
+                if (found := recurrence(judged[i][1])) is not None
+            )
+        return self._recurrences[key]
 
     @property
     def norms(self) -> Mapping[int, float]:

@@ -66,8 +66,8 @@ _AT_ZERO = {
         "scores = scores.masked_fill(mask, torch.finfo(scores.dtype).min)",
     ),
     "NllLoss": (
-        "Every target is ignored, so that the mean is 0/0, or a log-probability is -Inf.",
-        "loss = F.cross_entropy(x, y) if (y != -100).any() else 0 * x.sum()",
+        "A log-probability is -Inf: the logarithm of a probability of 0.",
+        "loss = F.cross_entropy(logits, y)  # on the logits: its own log-softmax is exact",
     ),
     "LogSoftmax": (
         "A row whose entries are all -Inf has no softmax.",
@@ -104,6 +104,21 @@ _OVERFLOW = Advice(
     singular=False,
 )
 _MASK_FIX = "x = torch.where(mask, x, 1.0)  # make the masked values harmless before the op as well"
+_MASKED = Advice(
+    "Where the mask cuts off the result, the op has no finite derivative: 0 × Inf is NaN.",
+    _MASK_FIX,
+    singular=True,
+)
+_IGNORED = Advice(
+    "No target counts in this batch: all are ignored or have weight 0, so that the mean is 0/0.",
+    "if (y != -100).any(): loss = F.cross_entropy(x, y)  # skip a batch without a target",
+    singular=True,
+)
+_NOTHING = Advice(
+    "The mean is taken over no element at all, which is 0/0: a mask or an index selected nothing.",
+    "loss = x.sum() / max(x.numel(), 1)  # or mask.sum().clamp_min(1) under a masked sum",
+    singular=True,
+)
 
 
 def advice(base: str, origin: Origin, inputs: Sequence[TensorStats], masked: bool) -> Advice:
@@ -113,15 +128,22 @@ def advice(base: str, origin: Origin, inputs: Sequence[TensorStats], masked: boo
         base: The op without ``Backward0``.
         origin: Where finite turned into not finite.
         inputs: Forward values of its inputs, where they are known.
-        masked: Whether a mask lies between the loss and the op.
+        masked: Whether a mask hid the result from the loss.
     """
     large = any(LARGE < (stats.abs_max or 0.0) < math.inf for stats in inputs)
     found = _of_the_inputs(base, origin, inputs)
     if found is None and base in _AT_ZERO and not (large and base in _UNLESS_LARGE):
         found = Advice(*_AT_ZERO[base], singular=True)
     if found is not None:
-        return _with_mask(found) if masked and _was_masked(origin) else found
+        return _with_mask(found) if masked else found
+    if masked:
+        return _MASKED
     return _DATA if origin.forward and not large else _OVERFLOW
+
+
+def empty_advice(base: str) -> Advice:
+    """Explains a mean over nothing."""
+    return _IGNORED if base.startswith("NllLoss") else _NOTHING
 
 
 def _of_the_inputs(base: str, origin: Origin, inputs: Sequence[TensorStats]) -> Advice | None:
@@ -129,12 +151,6 @@ def _of_the_inputs(base: str, origin: Origin, inputs: Sequence[TensorStats]) -> 
     if base in _OVERFLOWING:
         cause = "The exponential overflows (float32: above 88)."
         return Advice(cause, _OVERFLOWING[base], singular=False)
-    if any(stats.count == 0 for stats in inputs):
-        return Advice(
-            "A mean over no element at all is 0/0.",
-            "loss = x.mean() if x.numel() else x.sum()",
-            singular=True,
-        )
     negative = any(stats.min is not None and stats.min < 0 for stats in inputs)
     if base in _OF_POSITIVE and negative and origin.is_nan:
         return Advice(
@@ -151,9 +167,3 @@ def _with_mask(found: Advice) -> Advice:
         f"{_MASK_FIX}: {found.fix}",
         found.singular,
     )
-
-
-def _was_masked(origin: Origin) -> bool:
-    if origin.forward:
-        return False
-    return any(stats.zero_fraction or stats.abs_max == 0 for stats in origin.before)

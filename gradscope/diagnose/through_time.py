@@ -21,6 +21,10 @@ REGION = 64  # nodes between a weight and the way: a gated cell has about 20
 CANDIDATES = 4  # weights that are followed
 STEADY = 0.8  # share of the steps that the same result enters
 _FUSED_CELLS = ("ThnnFusedLstmCell", "ThnnFusedGruCell")
+DECADES = 3.0  # RULES: log10(g_last_step / g_first_step)
+CORRELATION = 0.9  # of time and size; a trend, not a jump
+SUSTAINED = 2.5  # decades that must remain without the largest change from step to step
+SHARE = 0.5  # RULES: in at least this share of the backwards seen
 GATED = 0.5  # share of the steps whose state is multiplied by something
 
 
@@ -76,6 +80,52 @@ class Recurrence:
     def weight_name(self, parameters: Sequence[Parameter]) -> str:
         """The weight, as the user calls it."""
         return leaf_name(self.graph.structure.nodes[self.leaf], parameters)
+
+
+@dataclass(frozen=True)
+class TimeHabit:
+    """A recurrence that shrinks or grows the gradient in backward after backward.
+
+    Attributes:
+        direction: -1 where it shrinks, +1 where it grows.
+        seen: Step index and recurrence, where it does.
+        of: In how many it was looked for.
+    """
+
+    direction: int
+    seen: tuple[tuple[int, Recurrence], ...]
+    of: int
+
+    @property
+    def worst(self) -> tuple[int, Recurrence]:
+        """The strongest case."""
+        return max(self.seen, key=lambda pair: self.direction * pair[1].decades)
+
+    @property
+    def weakest(self) -> Recurrence:
+        """The mildest case."""
+        return min((r for _, r in self.seen), key=lambda r: self.direction * r.decades)
+
+
+def find_time_habit(measured: Sequence[tuple[int, Recurrence]], direction: int) -> TimeHabit | None:
+    """What the recurrences of one kind of backward have in common.
+
+    The last one must show it too: a network that grows out of a bad start is healthy.
+    """
+    seen = tuple((index, found) for index, found in measured if steadily(found, direction))
+    if not seen or seen[-1][0] != measured[-1][0] or len(seen) < SHARE * len(measured):
+        return None
+    return TimeHabit(direction, seen, len(measured))
+
+
+def steadily(found: Recurrence, direction: int) -> bool:
+    """Whether the gradient steadily grows (+1) or shrinks (-1) past the bars."""
+    decades = direction * found.decades
+    return (
+        decades > DECADES
+        and decades - max(direction * change for change in found.changes) > SUSTAINED
+        and direction * found.correlation > CORRELATION
+    )
 
 
 def recurrence(graph: Graph) -> Recurrence | None:

@@ -76,6 +76,10 @@ class Cut:
         after_step: Index of the last step before it was first seen; -1 when none.
         count: How often it was seen.
         variable: The user's name of what went in, where known.
+        depth: How many assignments lie between it and a loss that had no graph: 0 when it is in
+            the very statement that made that loss. None: no such loss was computed from it.
+        parameters: Indices into ``Trace.parameters`` of the leaves that what went in, when first
+            seen, was computed from; empty where that graph was too large.
     """
 
     op: str
@@ -83,6 +87,8 @@ class Cut:
     after_step: int = -1
     count: int = 1
     variable: str = ""
+    depth: int | None = None
+    parameters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +110,37 @@ class Mutation:
     version: int
     variable: str = ""
     after_step: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Where in its graph a backward stopped, as its nodes told when the engine had raised.
+
+    Attributes:
+        op: Autograd's name of the node, such as ``SigmoidBackward0``.
+        node: Its id in the step's graph.
+        source: The user's line that made the node.
+        variable: The user's name of the tensor it is about: the saved one that was changed, or
+            the one that leads from the new part of a graph to the part that is gone.
+        carried: The user's line that made the tensor which leads there; None when all is old.
+        freed_by: Index of the step whose backward let the node's saved values go.
+        side_by_side: Whether no forward ran since: two losses of one graph, or one loss twice.
+        rebuilt: Whether the line of ``carried`` ran again for the new part of the graph.
+        expected: Version that the saved tensor had.
+        found: Version that it has now.
+        change: The first change of the saved tensor after it was saved.
+        parameter: Index into ``Trace.parameters`` when the saved tensor belongs to a leaf.
+    """
+
+    op: str
+    node: int
+    source: Source | None = None
+    variable: str = ""
+    carried: Source | None = None
+    freed_by: int | None = None
+    side_by_side: bool = False
+    rebuilt: bool = False
+    expected: int = 0
+    found: int = 0
+    change: Mutation | None = None
+    parameter: int | None = None

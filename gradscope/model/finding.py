@@ -95,12 +95,19 @@ class Report:
         skipped: Rules that could not run.
         checked: Names of the rules that gave a verdict, such as ``vanishing-gradient``; a clean
             bill is worth no more than this list.
+        ignored: Findings that a comment in the user's program silences.
+        notes: Sentences about the verdicts that a reader must know.
+        docs: Code of a finding to what its rule says about itself: what, why it hurts, example,
+            instead.
     """
 
     trace: Trace
     findings: tuple[Finding, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     checked: tuple[str, ...] = ()
+    ignored: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    docs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_warnings(self) -> bool:

@@ -143,9 +143,11 @@ class Traits:
         dead: Bit ``i`` is set when unit ``i`` is at most 0 in every sample (ReLU and its like).
         saturated_fraction: Share of elements where a sigmoid or tanh is flat, 0 to 1: its
             derivative is below 0.01 (sigmoid), its magnitude above 0.99 (tanh).
-        tiny_fraction: Share of the non-zero elements of a float16 gradient below 2**-24.
-        equal_rows: Whether all rows (index 0) of a parameter's gradient are identical.
-        training: Whether a normalisation or dropout ran in training mode.
+        tiny_fraction: Share of the non-zero elements of a float16 gradient that are 2**-24, the
+            smallest there is: about as many more have become 0.
+        equal_rows: Whether all rows (index 0) of a parameter's gradient are the same, up to
+            rounding.
+        training: Whether a normalisation ran in training mode.
         reduction: ``mean``, ``sum`` or ``none`` of a loss function.
         empty: Whether a mean was taken over no element at all.
     """
@@ -176,6 +178,9 @@ class Graph:
             a target has several incoming edges. None: that edge carried nothing.
         backward_ran: False for a forward graph that no backward ever used.
         traits: Node id to what else is known of it.
+        constants: Node id to the numbers that the op keeps for its backward and that are no
+            node: ``{"exponent": 2.0}``, by their name in torch; tensors of one element among
+            them where the result has one element.
     """
 
     structure: Structure
@@ -184,6 +189,7 @@ class Graph:
     contributions: Mapping[int, TensorStats | None] = field(default_factory=dict)
     backward_ran: bool = True
     traits: Mapping[int, Traits] = field(default_factory=dict)
+    constants: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     def value(self, node: int, output_nr: int = 0) -> TensorStats | None:
         """Statistics of the node's forward result, or None where not measured."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gradscope.model.events import Call, Cut, Mutation, OptimizerFacts
+from gradscope.model.asked import FunctionCheck, Suppression
+from gradscope.model.events import Call, Cut, Failure, Mutation, OptimizerFacts
 from gradscope.model.graph import Graph, Source
 from gradscope.model.stats import TensorStats
 
@@ -143,6 +144,7 @@ class Step:
         made: Lowest and highest sequence number of the graph's op nodes: when, on the counter of
             the thread that made it, the graph was built. None where it was not walked.
         root_made: Sequence number of the root that was made last; None for leaves.
+        failure: Where the engine stopped, when it raised over what its nodes had saved.
     """
 
     index: int
@@ -161,6 +163,7 @@ class Step:
     error: str | None = None
     made: tuple[int, int] | None = None
     root_made: int | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,8 @@ class Trace:
             the last ones.
         cuts: Where gradients end by a call, each line once.
         mutations: The last changes in place of tensors that have a graph.
+        suppressions: Every ``# gradscope: ignore`` in the user's files that ran.
+        functions: Custom ``autograd.Function``s that were verified, which only happens on request.
     """
 
     target: str = "trace()"
@@ -266,6 +271,8 @@ class Trace:
     calls: tuple[Call, ...] = ()
     cuts: tuple[Cut, ...] = ()
     mutations: tuple[Mutation, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
+    functions: tuple[FunctionCheck, ...] = ()
 
     @property
     def graphs(self) -> tuple[tuple[Step, Graph], ...]:

@@ -14,6 +14,7 @@ from gradscope.model.finding import Finding
 from gradscope.model.graph import Graph, Node, Structure
 from gradscope.model.trace import Parameter
 from gradscope.render.colors import Scale, scale_for
+from gradscope.render.way import Way
 
 RankDir = Literal["TB", "BT", "LR", "RL"]
 
@@ -29,6 +30,7 @@ class PictureOptions:
         step: Index of the step the graph is of: findings about nodes of another step are left
             out. None draws them all.
         legend: Whether to explain colours and shapes.
+        way: What to show strongly, with all else pale; None shows everything alike.
     """
 
     title: str = ""
@@ -36,6 +38,7 @@ class PictureOptions:
     rankdir: RankDir = "TB"
     step: int | None = None
     legend: bool = True
+    way: Way | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from gradscope.render.labels import label
 from gradscope.render.legend import heading
 from gradscope.render.quoting import attribute, markup, plain
 from gradscope.render.tooltip import edge_tooltip, tooltip
+from gradscope.render.way import arrow_on_way, box_on_way
 
 __all__ = ["PictureOptions", "to_dot"]
 
@@ -114,6 +115,7 @@ def _box(canvas: Canvas, box: FoldedNode) -> str:
         "tooltip": tooltip(canvas, box),
         **_look(canvas, box),
         **_mark(canvas, box),
+        **box_on_way(canvas.options.way, box),
     }
     return f"{box.id} [{', '.join(f'{key}={value}' for key, value in attributes.items())}]"
 
@@ -163,6 +165,7 @@ def _edge(canvas: Canvas, edge: FoldedEdge) -> str:
         attributes |= {"style": "dashed", "color": f'"{_GREY}"'}
     elif edge.gradient is not None and not math.isfinite(edge.gradient):
         attributes["color"] = f'"{NONFINITE}"'
+    attributes |= arrow_on_way(canvas.options.way, edge)
     told = ", ".join(f"{key}={value}" for key, value in attributes.items())
     return f"  {edge.source} -> {edge.target} [{told}]"
 

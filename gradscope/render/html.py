@@ -33,9 +33,10 @@ from gradscope.render.html_graph import LevelView, Picture, level_canvas, level_
 from gradscope.render.html_table import table
 from gradscope.render.listing import Listing, Place
 from gradscope.render.options import RenderOptions
+from gradscope.render.places import without_folder
 from gradscope.render.rows import Row, legend, parameter_rows
 from gradscope.render.rows import title as table_title
-from gradscope.render.safe import LINE_LIMIT, visible
+from gradscope.render.safe import LINE_LIMIT, LIST_LIMIT, visible
 from gradscope.render.summary import (
     Chosen,
     Verdict,
@@ -95,10 +96,10 @@ def render_html(
     hero = _hero(report, findings, depth, figures[0])
     return _page().render(
         **_frame(report),
-        **_answer(report, extras),
+        **_answer(report, extras, options.folder),
         **_graph(report, chosen, pictures, extras),
         **_parameters(rows, nodes, canvas),
-        findings=finding_views(report, extras.listings, findings),
+        findings=finding_views(report, extras.listings, findings, options.folder),
         hero=hero,
         figures=[f for f in (depth, *figures) if f is not None and f is not hero],
         data=data_island({**graph, "heat": numbers, "rows": nodes}),
@@ -149,7 +150,7 @@ def _frame(report: Report) -> dict[str, Any]:
     }
 
 
-def _answer(report: Report, extras: Extras) -> dict[str, Any]:
+def _answer(report: Report, extras: Extras, folder: str) -> dict[str, Any]:
     """What stands above everything else, and what stands at the end."""
     trace, answer = report.trace, verdict(report)
     absent = checked(report)
@@ -160,8 +161,8 @@ def _answer(report: Report, extras: Extras) -> dict[str, Any]:
         "location": visible(answer.location),
         "sentence": told(answer.text),
         "more": more_findings(report) if answer.kind == "problem" else "",
-        "looked_for": told(absent) if absent and answer.kind == "clean" else "",
-        "crash": _crash(trace.script_error),
+        "looked_for": told(absent, LIST_LIMIT) if absent and answer.kind == "clean" else "",
+        "crash": _crash(trace.script_error, folder),
         "crash_lines": lines_around(answer.source, extras.listings) if trace.script_error else [],
         "facts": [(label, told(text)) for label, text in run_facts(trace)],
         "unseen": [told(sentence) for sentence in (*extras.problems, *unseen(report))],
@@ -192,8 +193,10 @@ def _severity(report: Report, kind: str) -> str:
     return "none" if kind == "empty" else "clean"
 
 
-def _crash(error: ScriptError | None) -> str:
-    return "" if error is None else block(error.traceback.rstrip(), _TRACEBACK_LIMIT)
+def _crash(error: ScriptError | None, folder: str) -> str:
+    if error is None:
+        return ""
+    return block(without_folder(error.traceback.rstrip(), folder), _TRACEBACK_LIMIT)
 
 
 def _graph(

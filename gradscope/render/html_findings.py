@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
@@ -12,13 +12,16 @@ from gradscope.model.graph import Source
 from gradscope.render.canvas import Canvas
 from gradscope.render.facts import finding_facts
 from gradscope.render.listing import Listing, Place, listing_of
+from gradscope.render.places import private_path
 from gradscope.render.rows import all_findings
+from gradscope.render.rule_doc import Part, parts_of
 from gradscope.render.safe import PROSE_LIMIT, visible
 from gradscope.render.summary import beside_place
 from gradscope.render.units import shorten
 
 _CODE_WIDTH = 240
 _FIX_LIMIT = 1_500
+_DOC_LIMIT = 4_000
 _MOST = 200
 _CODE = Markup("<code>{}</code>")
 
@@ -39,6 +42,21 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A part of what a rule says about itself.
+
+    Attributes:
+        title: ``Why it hurts``; may be empty.
+        text: A paragraph; may be empty.
+        code: An example; may be empty.
+    """
+
+    title: str
+    text: Markup = field(default_factory=Markup)
+    code: str = ""
+
+
+@dataclass(frozen=True)
 class FindingView:
     """One finding.
 
@@ -49,15 +67,15 @@ class FindingView:
         severity: ``error``, ``warning`` or ``info``.
         message: One sentence.
         location: ``train.py:23``; may be empty.
-        file: Whole path of the same.
+        file: Path of the same, as seen from where the program was started.
         listing: Lines around the one to blame.
         facts: Everything else, as label and text.
         fix: Code, or a sentence.
         nodes: How many nodes of the graph shown it points at.
         explained: Whether it is a consequence of the one before.
+        doc: What its rule says about itself, at the first finding of the rule.
     """
 
-    key: int
     code: str
     name: str
     severity: str
@@ -67,8 +85,20 @@ class FindingView:
     listing: Sequence[Line]
     facts: Sequence[tuple[str, Markup]]
     fix: str
-    nodes: int
-    explained: bool
+    key: int = 0
+    nodes: int = 0
+    explained: bool = False
+    doc: Sequence[Passage] = ()
+
+
+def _passages(doc: str) -> list[Passage]:
+    return [_passage(part) for part in parts_of(doc)] if doc else []
+
+
+def _passage(part: Part) -> Passage:
+    if part.is_code:
+        return Passage(part.title, code=part.text)
+    return Passage(part.title, told(part.text.replace("``", "`"), _DOC_LIMIT))
 
 
 def told(text: str, limit: int = PROSE_LIMIT) -> Markup:
@@ -100,7 +130,10 @@ def lines_around(source: Source | None, listings: Mapping[Place, Listing]) -> li
 
 
 def finding_views(
-    report: Report, listings: Mapping[Place, Listing], nodes: Sequence[Sequence[int]]
+    report: Report,
+    listings: Mapping[Place, Listing],
+    nodes: Sequence[Sequence[int]],
+    folder: str = "",
 ) -> list[FindingView]:
     """Every finding, consequences right after their causes.
 
@@ -108,36 +141,36 @@ def finding_views(
         report: The report.
         listings: Lines around those that findings blame.
         nodes: Per finding, the nodes of the graph shown.
+        folder: Paths are told from there.
     """
     top = {id(finding) for finding in report.findings}
     found = list(all_findings(report.findings))[:_MOST]
+    first = {finding.code: key for key, finding in reversed(list(enumerate(found)))}
     return [
-        _view(key, finding, listings, len(nodes[key]), id(finding) not in top)
+        replace(
+            _view(finding, listings, folder),
+            key=key,
+            nodes=len(nodes[key]),
+            explained=id(finding) not in top,
+            doc=_passages(report.docs.get(finding.code, "")) if first[finding.code] == key else (),
+        )
         for key, finding in enumerate(found)
     ]
 
 
-def _view(
-    key: int,
-    finding: Finding,
-    listings: Mapping[Place, Listing],
-    nodes: int,
-    explained: bool,
-) -> FindingView:
+def _view(finding: Finding, listings: Mapping[Place, Listing], folder: str) -> FindingView:
     source = finding.where.source
+    file = private_path(source.file, folder) if source else ""
     return FindingView(
-        key=key,
         code=finding.code,
         name=visible(finding.name.replace("-", " ")),
         severity=finding.severity,
         message=told(beside_place(finding)),
         location=visible(source.location) if source else "",
-        file=visible(f"{source.file}:{source.line}", 300) if source else "",
+        file=visible(f"{file}:{source.line}", 300) if source else "",
         listing=lines_around(source, listings),
         facts=[(label, told(text)) for label, text in finding_facts(finding)],
         fix=block(finding.fix.strip(), _FIX_LIMIT),
-        nodes=nodes,
-        explained=explained,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,6 +30,7 @@ _DEEPEST = 4
 _ALL_THE_WAY = 99
 _TRIED_NODES = 20_000  # beyond that, every trial folding would be felt
 _READABLE = 90  # boxes
+_LOW = 2_200  # points; some three screens
 _CROWDED = 3  # edges per box
 _LINE = 300  # characters
 
@@ -73,7 +75,10 @@ def _block_depth(graph: Graph) -> int:
 
 
 def draw_pictures(
-    report: Report, step: int | None = None, draw: Draw = render_image
+    report: Report,
+    step: int | None = None,
+    draw: Draw = render_image,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Picture], list[str]]:
     """Every level of the graph that the report shows, laid out, and why any is missing.
 
@@ -85,6 +90,7 @@ def draw_pictures(
     wanted = _distinct(report, chosen)
     pictures, problems = [], []
     for name, canvas in wanted:  # one by one: the report may be written at exit, without threads
+        say(f"the graph, level {name}")
         try:
             pictures.append(Picture(name, canvas.folded, draw(_dot(canvas), "svg").decode()))
         except ImageError as error:
@@ -164,9 +170,14 @@ class LevelView:
 
 def level_views(report: Report, chosen: Chosen, pictures: Sequence[Picture]) -> list[LevelView]:
     """The levels in order; the finest that a person can still read at once is shown first."""
-    readable = [p.name for p in pictures if len(p.folded.nodes) <= _READABLE]
+    readable = [p.name for p in pictures if len(p.folded.nodes) <= _READABLE and _is_low(p.svg)]
     first = readable[-1] if readable else pictures[0].name if pictures else ""
     return [_view(report, chosen, picture, picture.name == first) for picture in pictures]
+
+
+def _is_low(svg: str) -> bool:
+    found = re.search(r'viewBox="[\d.]+ [\d.]+ [\d.]+ ([\d.]+)"', svg)
+    return found is None or float(found[1]) <= _LOW
 
 
 def _view(report: Report, chosen: Chosen, picture: Picture, shown: bool) -> LevelView:

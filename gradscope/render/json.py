@@ -8,7 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from gradscope.model.finding import Finding, Report, Skipped
-from gradscope.model.trace import ScriptError, Step, Trace, Update
+from gradscope.model.trace import ScriptError, Step, Trace
+from gradscope.render.json_events import call_documents, optimizer_documents, update_documents
 from gradscope.render.json_graph import chosen_document, kept_documents
 from gradscope.render.json_parameters import parameter_documents
 from gradscope.render.json_values import (
@@ -48,7 +49,8 @@ def report_document(report: Report, options: RenderOptions) -> Document:
     trace = report.trace
     parameters, points_left = parameter_documents(report, options)
     steps, steps_left = _steps(report, options)
-    updates, updates_left = _updates(trace, options)
+    updates, updates_left = update_documents(trace, options)
+    calls, calls_left = call_documents(trace, options)
     graph, nodes_left = chosen_document(report, options)
     document = {
         "schema": SCHEMA,
@@ -65,12 +67,15 @@ def report_document(report: Report, options: RenderOptions) -> Document:
         "totals": _totals(trace),
         "steps": steps,
         "updates": updates,
+        "optimizers": optimizer_documents(trace),
+        "calls": calls,
         "parameters": parameters,
         "graph": graph,
         "findings": [_finding(finding) for finding in report.findings],
         "checked": [text(name) for name in report.checked],
         "skipped": [_skipped(skipped) for skipped in report.skipped],
-        "notes": [text(note, TEXT_LIMIT) for note in trace.notes],
+        "ignored": [_finding(finding) for finding in report.ignored],
+        "notes": [text(note, TEXT_LIMIT) for note in (*trace.notes, *report.notes)],
     }
     if options.all_graphs:
         document["graphs"], nodes_left = kept_documents(report, options)
@@ -78,6 +83,7 @@ def report_document(report: Report, options: RenderOptions) -> Document:
         "json: points of parameter histories": points_left,
         "json: steps": steps_left,
         "json: updates": updates_left,
+        "json: calls": calls_left,
         "json: graph nodes": nodes_left,
     }
     dropped = {text(reason): count for reason, count in trace.dropped.items()}
@@ -161,22 +167,6 @@ def step_norms(trace: Trace) -> dict[int, float]:
             if arrived:
                 sums[step] = sums.get(step, 0.0) + norm * norm
     return {step: math.sqrt(s) for step, s in (squares["input"] | squares["parameter"]).items()}
-
-
-def _updates(trace: Trace, options: RenderOptions) -> tuple[list[Document], int]:
-    kept = spread(len(trace.updates), options.max_points * 10)
-    return [_update(trace.updates[i]) for i in kept], len(trace.updates) - len(kept)
-
-
-def _update(update: Update) -> Document:
-    return {
-        "index": update.index,
-        "after_step": update.after_step,
-        "by": update.by,
-        "optimizer": maybe(update.optimizer),
-        "source": source_document(update.source),
-        "parameters": update.parameters,
-    }
 
 
 def _finding(finding: Finding) -> Document:

@@ -11,6 +11,7 @@ from gradscope.model.stats import TensorStats
 from gradscope.render.json_values import Document, maybe, source_document, stats_document, text
 from gradscope.render.options import RenderOptions
 from gradscope.render.summary import chosen_graph
+from gradscope.render.traits import trait_document
 
 EMPTY: Document = {
     "step": None,
@@ -60,6 +61,7 @@ def graph_document(graph: Graph, step: int | None, max_nodes: int) -> tuple[Docu
         "nodes": [
             {
                 **_node(node),
+                **trait_document(node, graph.traits.get(node.id)),
                 "values": values.get(node.id, []),
                 "gradients": gradients.get(node.id, []),
             }

@@ -46,6 +46,9 @@ def _parameter(row: Row) -> Document:
         "requires_grad": parameter.requires_grad,
         "optimizers": [text(label) for label in parameter.optimizers],
         "fan_in": parameter.fan_in,
+        "uses": parameter.uses,
+        "module": text(parameter.module),
+        "registered": parameter.registered,
         "depth": row.depth,
         "value": stats_document(parameter.value),
         "gradient_rms": number(parameter.gradient_rms),
@@ -73,4 +76,5 @@ def _consumed(history: UpdateHistory, kept: list[int]) -> Document:
         "grad_norm": column(history.grad_norm[i] for i in kept),
         "value_rms": column(history.value_rms[i] for i in kept),
         "update_rms": column(history.update_rms[i] for i in kept),
+        "lost": [history.lost[i] for i in kept],
     }

@@ -16,6 +16,7 @@ from gradscope.render.canvas import Canvas
 from gradscope.render.colors import FLAG, NONFINITE, text_on
 from gradscope.render.quoting import markup
 from gradscope.render.strip import strip, turn_name
+from gradscope.render.traits import notable
 from gradscope.render.units import (
     MISSING,
     format_count,
@@ -64,7 +65,8 @@ def _op_rows(canvas: Canvas, box: FoldedNode) -> list[str]:
     title = f"<B>{markup(canvas.op_title(node), _TITLE_LIMIT)}</B>"
     origin = _font(markup(_origin(canvas, box, node), _SMALL_LIMIT), _SMALL)
     op = _font(markup(node.op, _SMALL_LIMIT), _SMALL)
-    return [_cell(f"{loss}{title} {origin}", 12), *_number_rows(canvas, box, op)]
+    more = _small(notable(canvas.graph.traits.get(node.id)))
+    return [_cell(f"{loss}{title} {origin}", 12), *_number_rows(canvas, box, op), *more]
 
 
 def _origin(canvas: Canvas, box: FoldedNode, node: Node) -> str:
@@ -197,7 +199,7 @@ def _flag_rows(canvas: Canvas, box: FoldedNode) -> Iterable[str]:
         yield f'<TD BGCOLOR="{color}"><FONT COLOR="white"><B>{text}</B></FONT></TD>'
     if len(findings) > _SHOWN_FLAGS:
         yield _cell(f"<B>+ {len(findings) - _SHOWN_FLAGS} more findings</B>", 9)
-    if box.is_folded and len(box.kept) > 1:
+    if box.is_folded and len(box.kept) > 1 and canvas.options.way is None:
         yield _cell(f"<B>{format_integer(len(box.kept))} flagged nodes inside</B>", 9)
 
 

@@ -103,6 +103,8 @@ def _shapes(canvas: Canvas) -> list[str]:
     else:
         told = [f"Arrows: the way a gradient would take, {way}"]
     told += [text for kind, text in _KINDS.items() if kind in kinds]
+    if canvas.options.way is not None and canvas.options.way.caption:
+        told.insert(0, canvas.options.way.caption)
     if canvas.flags:
         told.append("thick red, orange or blue outline: a finding (error, warning, info)")
     if any(box.gradient.absent and not box.gradient.measured for box in boxes):

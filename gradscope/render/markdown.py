@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from gradscope.model.finding import Finding, Report
 from gradscope.render.facts import finding_facts, run_facts
 from gradscope.render.options import RenderOptions
+from gradscope.render.places import without_folder
 from gradscope.render.rows import (
     Gap,
     Row,
@@ -19,7 +20,18 @@ from gradscope.render.rows import (
     title,
     used_headers,
 )
-from gradscope.render.safe import LINE_LIMIT, block, cell, code, escape, link_target, prose, visible
+from gradscope.render.safe import (
+    LINE_LIMIT,
+    LIST_LIMIT,
+    PROSE_LIMIT,
+    block,
+    cell,
+    code,
+    escape,
+    link_target,
+    prose,
+    visible,
+)
 from gradscope.render.summary import (
     Verdict,
     checked,
@@ -46,10 +58,11 @@ def render_markdown(report: Report, options: RenderOptions) -> str:
     answer = verdict(report)
     parts = [
         _heading(answer),
-        *_crash(answer, report),
+        *_crash(answer, report, options.folder),
         *_beside(answer, report),
         *_image(report, options),
         *_findings(report, options),
+        *_plots(options),
         *_run(report),
         *_parameters(report, options),
         *_unseen(report),
@@ -61,22 +74,24 @@ def _heading(answer: Verdict) -> str:
     return f"# {code(answer.location)} {prose(answer.text, _HEADING_LIMIT)}".replace("#  ", "# ")
 
 
-def _crash(answer: Verdict, report: Report) -> Iterator[str]:
+def _crash(answer: Verdict, report: Report, folder: str) -> Iterator[str]:
     error = report.trace.script_error
     if error is None:
         return
     if answer.source and answer.source.text:
         yield block(answer.source.text, "python")
+    if answer.fix:
+        yield block(answer.fix, "python")
     if "\n" in error.message.strip():
         yield block(error.message.strip())
     if error.traceback:
-        yield block(error.traceback.rstrip())
+        yield block(without_folder(error.traceback.rstrip(), folder))
 
 
 def _beside(answer: Verdict, report: Report) -> Iterator[str]:
     absent, more = checked(report), more_findings(report)
     if answer.kind == "clean" and absent:
-        yield f"Looked for: {prose(absent)}."
+        yield f"Looked for: {prose(absent, LIST_LIMIT)}."
     if answer.kind == "problem" and more:
         yield f"Also found: {more}, below."
 
@@ -89,6 +104,13 @@ def _image(report: Report, options: RenderOptions) -> Iterator[str]:
     where = "" if chosen is None or chosen.step is None else f", step {chosen.step}"
     alt = escape(visible(f"{kind} of {target_name(report.trace)}{where}", LINE_LIMIT))
     yield f"![{alt}]({link_target(options.image)})"
+
+
+def _plots(options: RenderOptions) -> Iterator[str]:
+    if options.plots:
+        yield "## Plots"
+    for about, link in options.plots:
+        yield f"![{escape(visible(about, PROSE_LIMIT))}]({link_target(link)})"
 
 
 def _findings(report: Report, options: RenderOptions) -> Iterator[str]:

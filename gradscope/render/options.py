@@ -14,6 +14,7 @@ class RenderOptions:
         color: Whether the text report carries ANSI colours.
         unicode: False keeps the text report in ASCII, names of the program included.
         image: Picture of the graph for Markdown: a relative link or a ``data:`` URI.
+        plots: Words and link of each plot for Markdown.
         step: Index of the step whose graph is shown; None chooses the worst finding's, else
             the last one kept.
         max_rows: Rows of the parameter table in text and Markdown.
@@ -22,15 +23,18 @@ class RenderOptions:
             updates ten times as many.
         max_nodes: Nodes in JSON, of the graph shown and of all graphs under ``graphs``.
         all_graphs: Whether JSON carries every graph that was kept, under ``graphs``.
+        folder: Files below it are shown relative to it, where a format shows paths.
     """
 
     width: int = 80
     color: bool = False
     unicode: bool = True
     image: str | None = None
+    plots: tuple[tuple[str, str], ...] = ()
     step: int | None = None
     max_rows: int = 30
     max_findings: int = 10
     max_points: int = 500
     max_nodes: int = 50_000
     all_graphs: bool = False
+    folder: str = ""

@@ -188,15 +188,17 @@ class HeatMap:
     left_out: str = ""
 
 
-def heat_map(rows: Sequence[Row]) -> HeatMap:
+def heat_map(
+    rows: Sequence[Row], most_rows: int = _MOST_ROWS, most_columns: int = _MOST_COLUMNS
+) -> HeatMap:
     """Parameters × steps; empty where no gradient arrived twice."""
     known = [row.parameter for row in rows if len(row.parameter.gradients)]
     flagged = [i for i, row in enumerate(rows) if row.flags and len(row.parameter.gradients)]
     shown = [
-        known[i] for i in spread(len(known), _MOST_ROWS, [i for i in flagged if i < len(known)])
+        known[i] for i in spread(len(known), most_rows, [i for i in flagged if i < len(known)])
     ]
     steps = sorted({step for parameter in shown for step in parameter.gradients.step})
-    columns = [steps[i] for i in spread(len(steps), _MOST_COLUMNS)]
+    columns = [steps[i] for i in spread(len(steps), most_columns)]
     if len(columns) < 2:
         return HeatMap((), (), ())
     missing = [

@@ -16,6 +16,7 @@ from gradscope.render.units import shorten
 NAME_LIMIT = 64
 LINE_LIMIT = 160
 PROSE_LIMIT = 600
+LIST_LIMIT = 4_000
 
 _SPELLED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Without the joiners, emoji families and several scripts fall apart; they cannot reorder text.

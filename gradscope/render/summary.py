@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from gradscope.analysis.errors import explaining, meaning
 from gradscope.model.finding import Finding, Report
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import ScriptError, Step, Trace
@@ -24,12 +25,16 @@ class Verdict:
         location: ``train.py:23``; empty when no line is to blame.
         text: One sentence.
         source: The line to show under it, when its text is known.
+        raised: Of a crash that is explained: ``RuntimeError: … (train.py:31)``.
+        fix: What to change, where no finding says it.
     """
 
     kind: Literal["crash", "problem", "clean", "empty"]
     location: str
     text: str
     source: Source | None = None
+    raised: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def verdict(report: Report) -> Verdict:
     """The one sentence a reader needs if they read only one."""
     trace = report.trace
     if trace.script_error is not None:
-        return _crash(trace.script_error, target_name(trace))
+        return _crash(trace.script_error, explaining(report), target_name(trace))
     problems = [f for f in report.findings if f.severity != "info"]
     if problems:
         worst = problems[0]
@@ -72,12 +77,28 @@ def beside_place(finding: Finding) -> str:
     return finding.message.replace(f" ({source.location})", "") if source else finding.message
 
 
-def _crash(error: ScriptError, target: str) -> Verdict:
+def _crash(error: ScriptError, finding: Finding | None, target: str) -> Verdict:
+    said = _said(error)
+    if finding is not None:
+        source = finding.where.source
+        location = source.location if source else ""
+        return Verdict("crash", location, beside_place(finding), source, said)
+    known = meaning(error)
+    if known is not None:
+        location = error.source.location if error.source else ""
+        return Verdict("crash", location, known.means, error.source, said, known.fix)
     lines = error.message.strip().splitlines()
     what = f"raised {error.type}" + (f": {lines[0]}" if lines else "")
     if error.source is None:
         return Verdict("crash", "", f"{target} {what}")
     return Verdict("crash", error.source.location, what, error.source)
+
+
+def _said(error: ScriptError) -> str:
+    """The exception on one line, with its place."""
+    lines = error.message.partition(" Hint: ")[0].strip().splitlines()
+    text = f"{error.type}: {lines[0]}" if lines else error.type
+    return f"{text} ({error.source.location})" if error.source else text
 
 
 def _failed_backward(failed: list[Step], of: int) -> Verdict:

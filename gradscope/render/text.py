@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gradscope.analysis.errors import explaining
 from gradscope.model.finding import Finding, Report
 from gradscope.render.facts import finding_facts, run_facts
 from gradscope.render.options import RenderOptions
 from gradscope.render.rows import all_findings, fit_rows, legend, parameter_rows, title
-from gradscope.render.safe import PROSE_LIMIT, visible
+from gradscope.render.safe import LIST_LIMIT, PROSE_LIMIT, visible
 from gradscope.render.summary import Verdict, beside_place, checked, more_findings, verdict
 from gradscope.render.table import table_lines
+from gradscope.render.terminal import columns, printed
 from gradscope.render.unseen import unseen
 
-_NARROWEST, _WIDEST = 60, 120
 _LINES = 12
 _COLORS = {
     "crash": "bold red",
@@ -47,35 +47,7 @@ def render_text(report: Report, options: RenderOptions) -> str:
         _parameters(report, options),
         _section("Not seen", _bullets(unseen(report), options), options),
     ]
-    return _print([part for part in parts if part is not None], options)
-
-
-def _print(parts: Iterable[RenderableType], options: RenderOptions) -> str:
-    out = io.StringIO()
-    # Everything that rich would otherwise ask the terminal or its environment is said here.
-    console = Console(
-        file=out,
-        width=_width(options),
-        height=100,
-        color_system="standard" if options.color else None,
-        force_terminal=options.color,
-        force_jupyter=False,
-        no_color=not options.color,
-        legacy_windows=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    for index, part in enumerate(parts):
-        if index:
-            console.print()
-        console.print(part)
-    lines = out.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def _width(options: RenderOptions) -> int:
-    return min(max(options.width, _NARROWEST), _WIDEST)
+    return printed([part for part in parts if part is not None], options)
 
 
 def _say(text: str, options: RenderOptions, style: str = "", limit: int = PROSE_LIMIT) -> Text:
@@ -90,7 +62,7 @@ def _answer(answer: Verdict, report: Report, options: RenderOptions) -> Renderab
         location = _say(answer.location, options, answer.kind, limit=32)
         parts = [_grid([(location, text)])]
     if answer.kind == "clean" and (absent := checked(report)):
-        parts.append(_say(f"Looked for: {absent}.", options))
+        parts.append(_say(f"Looked for: {absent}.", options, limit=LIST_LIMIT))
     if answer.kind == "crash":
         parts.extend(_crash_details(answer, report, options))
     elif more := more_findings(report):
@@ -101,9 +73,12 @@ def _answer(answer: Verdict, report: Report, options: RenderOptions) -> Renderab
 def _crash_details(answer: Verdict, report: Report, options: RenderOptions) -> list[RenderableType]:
     error = report.trace.script_error
     message = error.message.strip().splitlines()[1:] if error else []
-    pairs = [("line", answer.source.text if answer.source else "")]
+    explained = explaining(report) is not None
+    pairs = [("line", answer.source.text if answer.source and not explained else "")]
+    pairs.append(("raised", answer.raised))
     pairs += [("" if i else "message", line) for i, line in enumerate(message[:_LINES])]
-    return _pairs([pair for pair in pairs if pair[1].strip()], options)
+    told = _pairs([pair for pair in pairs if pair[1].strip()], options)
+    return [*told, *_fix(answer.fix, options)]
 
 
 def _findings(report: Report, answer: Verdict, options: RenderOptions) -> RenderableType | None:
@@ -112,7 +87,8 @@ def _findings(report: Report, answer: Verdict, options: RenderOptions) -> Render
     shown = report.findings[: options.max_findings]
     blocks: list[RenderableType] = []
     for index, finding in enumerate(shown):
-        said = index == 0 and answer.kind == "problem" and finding.severity != "info"
+        first = index == 0 and answer.kind == "problem" and finding.severity != "info"
+        said = first or finding is explaining(report)
         blocks.extend([""] if index else [])
         blocks.extend(_finding(finding, options, said=said))
     if left := len(report.findings) - len(shown):
@@ -160,7 +136,7 @@ def _parameters(report: Report, options: RenderOptions) -> RenderableType | None
     if not rows:
         return None
     fitted = fit_rows(rows, options.max_rows)
-    lines = table_lines(fitted, _width(options) - 2, unicode=options.unicode)
+    lines = table_lines(fitted, columns(options) - 2, unicode=options.unicode)
     hint = legend(rows)
     explained = [_say(hint, options, "dim")] if hint else []
     return _section(title(rows), [_indented(Group(*lines, *explained))], options)

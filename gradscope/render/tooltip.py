@@ -10,6 +10,7 @@ from gradscope.model.stats import TensorStats
 from gradscope.render.canvas import Canvas
 from gradscope.render.quoting import attribute, plain
 from gradscope.render.strip import evenly, turn_name
+from gradscope.render.traits import trait_lines
 from gradscope.render.units import (
     format_integer,
     format_number,
@@ -50,6 +51,7 @@ def _node_lines(canvas: Canvas, box: FoldedNode) -> Iterator[str]:
     for name, stats in (("value", canvas.graph.value(node.id)), *_gradients(canvas, node)):
         if stats is not None:
             yield f"{name}: {stats_text(stats)}"
+    yield from trait_lines(node, canvas.graph.traits.get(node.id))
     if box.gradient.absent and not box.gradient.measured:
         yield "gradient: none arrived"
     joined = [canvas.node(member).op for member in box.members if member != node.id]
@@ -86,7 +88,7 @@ def _place(node: Node) -> Iterator[str]:
         call = f", call {node.module_call}" if node.module_call else ""
         yield f"in {node.module} ({node.module_type}{call})"
     if node.source is not None:
-        yield f"{node.source.file}:{node.source.line}: {node.source.text}"
+        yield f"{node.source.location}: {node.source.text}"
     if node.iteration > 1:
         yield f"turn {format_integer(node.iteration)}"
 

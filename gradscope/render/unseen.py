@@ -17,6 +17,7 @@ def unseen(report: Report) -> tuple[str, ...]:
     trace = report.trace
     return (
         *trace.notes,
+        *report.notes,
         *_backwards_without_graph(trace),
         *_truncated_graphs(trace),
         *_forward_only(trace),

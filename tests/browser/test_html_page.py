@@ -312,3 +312,13 @@ def test_prints_the_verdict_the_graph_and_every_row(
         height = page.evaluate("document.querySelector('.scroll').scrollHeight")
         assert page.evaluate("document.querySelector('.scroll').clientHeight") == height
         assert page.pdf().startswith(b"%PDF")
+
+
+def test_a_rule_explains_itself_on_demand(browser: Browser, tmp_path: Path) -> None:
+    report = reports.accumulated_report()
+    docs = {"GS401": "It piles up.\n\nInstead::\n\n    optimizer.zero_grad(set_to_none=True)\n"}
+    with opened(browser, page_html(replace(report, docs=docs)), tmp_path) as page:
+        told = page.get_by_text("optimizer.zero_grad(set_to_none=True)")
+        assert told.is_hidden()
+        page.get_by_text("Learn more about GS401").click()
+        assert told.is_visible()

@@ -6,6 +6,7 @@ through nearly all of them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -25,14 +26,30 @@ from gradscope import capture
 # What only runs before or after the program, or is nothing but the way through to torch.
 OUTSIDE = {
     "BackwardRun._after_node",
+    "BackwardRun._ask",
+    "BackwardRun._at_kept_node",
     "BackwardRun._at_leaf",
     "BackwardRun._at_node",
+    "BackwardRun._at_single",
+    "Cuts.checkpointed",
+    "Cuts.saw",
+    "Cuts.tell",
     "EngineWatch._begin",
+    "Failing.explain",
     "ForwardMode.__exit__",
     "ForwardMode.__init__",
     "ForwardMode.__torch_function__",
     "ForwardRecorder.got_data",
     "Functions._sees",
+    "LoopCalls._after",
+    "LoopCalls._around",
+    "LoopCalls._before",
+    "LoopCalls._guarded",
+    "LoopCalls._is_inside",
+    "LoopCalls.retire",
+    "Mutations.before",
+    "Optimizers._made",
+    "Optimizers.retire",
     "InsideEngine.__init__",
     "InsideEngine.__enter__",
     "InsideEngine.__exit__",
@@ -46,6 +63,7 @@ OUTSIDE = {
     "ModuleTracker.around",
     "ModuleTracker.attach",
     "ModuleTracker.detach",
+    "Pause._guarded",
     "CompiledCalls._put_on",
     "CompiledCalls._take_off",
     "Tracer._attempt",
@@ -155,6 +173,8 @@ def _program() -> list[Tensor]:
     wide = torch.randn(200, 100, requires_grad=True)
     by_hand = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.SGD([*net.parameters(), *head.parameters()], lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
     losses = []
     for _ in range(1):
         optimizer.zero_grad()
@@ -165,12 +185,28 @@ def _program() -> list[Tensor]:
         (slope,) = torch.autograd.grad((by_hand**3).sum(), by_hand, create_graph=True)
         loss = F.mse_loss(h, torch.zeros_like(h)) + slope.sum() + (wide.T * 1e30).mean()
         loss = loss + torch.func.grad(lambda x: (x * x).sum())(torch.ones(2)).sum()
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        torch.nn.utils.clip_grad_value_(head.parameters(), 1.0)
+        scaler.step(optimizer)
+        schedule.step()
         by_hand.data -= 0.1 * by_hand.grad  # type: ignore[operator]
         losses.append(loss.detach())
+    for spoil in (lambda y: y.add_(1), lambda y: y.sum().backward(), lambda y: y.detach()):
+        y = torch.exp(by_hand)
+        other = spoil(y)
+        with contextlib.suppress(RuntimeError):
+            (y if other is None else other).sum().backward()
+        assert y.grad is None
+    checkpointed = torch.utils.checkpoint.checkpoint(head, torch.ones(1, 4), use_reentrant=True)
     unused = head(torch.ones(1, 4)) * 2
-    return [*losses, *(p.detach().clone() for p in head.parameters()), by_hand.detach(), unused]
+    results = [*(p.detach().clone() for p in head.parameters()), by_hand.detach()]
+    return [*losses, *results, unused, checkpointed]
+
+
+_EXPECTED = ("ignore:The .grad attribute of a Tensor", "ignore:None of the inputs")
+pytestmark = [pytest.mark.filterwarnings(text) for text in _EXPECTED]
 
 
 @functools.cache

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.autograd.function import Function
 from torch.nn.modules import module as nn_module
+from torch.nn.utils import clip_grad
+from torch.optim import lr_scheduler
 from torch.optim import optimizer as optim
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
@@ -24,6 +27,23 @@ import gradscope
 from gradscope.capture import tracer as tracer_module
 from gradscope.capture.tracer import Tracer
 from tests.capture.reading import named, only_step
+
+# What the capture replaces to see the training loop.
+LOOP: list[tuple[Any, str]] = [
+    (optim.Optimizer, "__init__"),
+    (optim.Optimizer, "zero_grad"),
+    (nn.Module, "zero_grad"),
+    (clip_grad, "_clip_grads_with_norm_"),
+    (torch.nn.utils, "clip_grads_with_norm_"),
+    (clip_grad, "_group_tensors_by_device_and_dtype"),
+    (GradScaler, "unscale_"),
+    (GradScaler, "step"),
+    *(
+        (kind, "step")
+        for kind in vars(lr_scheduler).values()
+        if "step" in getattr(kind, "__dict__", ())
+    ),
+]
 
 
 def state() -> dict[str, Any]:
@@ -40,6 +60,7 @@ def state() -> dict[str, Any]:
         "step post hooks": list(optim._global_optimizer_post_hooks.items()),
         "engine": torch.autograd._engine_run_backward,  # type: ignore[attr-defined]
         "engine in graph": torch.autograd.graph._engine_run_backward,
+        "loop": [owner.__dict__[name] for owner, name in LOOP],
         "apply": Function.__dict__["apply"],
         "unwrap": torch._functorch.utils.unwrap_dead_wrappers,
         "compile": torch.compile,
@@ -180,7 +201,7 @@ def test_the_users_modes_stay_where_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["EngineWatch", "Ledger", "ModuleTracker", "CompiledCalls", "Threads"]
+    "part", ["EngineWatch", "Ledger", "LoopCalls", "ModuleTracker", "CompiledCalls", "Threads"]
 )
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
 def test_a_start_that_fails_half_way_leaves_nothing(
@@ -288,7 +309,7 @@ def test_two_traces_that_end_in_the_wrong_order() -> None:
     assert (len(first.trace.steps), len(second.trace.steps)) == (0, 2)
     after = state()
     patched = {"engine", "engine in graph", "apply", "threads", "unwrap", "compile", "dynamo"}
-    assert {key for key in before if before[key] != after[key]} <= patched
+    assert {key for key in before if before[key] != after[key]} <= patched | {"loop"}
     _train()
     assert len(second.trace.steps) == 2
     for owner, name, key in (
@@ -301,6 +322,8 @@ def test_two_traces_that_end_in_the_wrong_order() -> None:
         (sys.modules["torch._dynamo.eval_frame"], "_maybe_set_eval_frame", "dynamo"),
     ):
         setattr(owner, name, before[key])
+    for (owner, name), original in zip(LOOP, before["loop"], strict=True):
+        setattr(owner, name, original)
 
 
 def test_a_thread_that_outlives_the_trace_is_left_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,9 +62,12 @@ def test_every_format_at_once(train: Path) -> None:
     assert "](out.svg)" in (train / "out.md").read_text("utf-8")
 
 
-def test_markdown_alone_carries_its_picture(train: Path) -> None:
-    gradscope(train, "render", "-o", "out.md", "train.py")
-    assert "](data:image/svg+xml;base64," in (train / "out.md").read_text("utf-8")
+def test_markdown_alone_has_its_pictures_beside_it(train: Path) -> None:
+    ran = gradscope(train, "render", "-o", "out.md", "train.py")
+    links = re.findall(r"\]\((.*?)\)", (train / "out.md").read_text("utf-8"))
+    assert links[0] == "out_files/graph.svg"
+    assert {f"out_files/{path.name}" for path in (train / "out_files").iterdir()} == set(links)
+    assert f"wrote out.md and {len(links)} files in out_files/." in ran.err
 
 
 def test_a_format_on_stdout_stands_alone_there(train: Path) -> None:

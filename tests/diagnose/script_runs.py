@@ -16,6 +16,7 @@ from gradscope.model.trace import Trace
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 _BACKWARD = re.compile(r"^(\s*)(?!def )(.+?)\.backward\((.*)$", re.MULTILINE)
 _LR = re.compile(r"\blr\s*=\s*([\d.e-]+)")
+_RAISES = re.compile(r"^# raises: (\w+)$", re.MULTILINE)
 _EXPECT = re.compile(r"#\s*expect:\s*(\w+)")
 
 
@@ -44,7 +45,12 @@ def expected(text: str) -> tuple[str, int] | None:
 
 
 def run(text: str, path: str) -> Trace:
-    """Runs a script as ``__main__`` under a tracer; its own exceptions come through."""
+    """Runs a script as ``__main__`` under a tracer; its own exceptions come through.
+
+    One that a comment announces, ``# raises: RuntimeError``, must come and is part of the trace.
+    """
+    announced = _RAISES.search(text)
+    error: Exception | None = None
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
     code = compile(text, path, "exec")
     tracer = Tracer(CaptureOptions(), target=path, user_roots=[path])
@@ -56,8 +62,13 @@ def run(text: str, path: str) -> Trace:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exec(code, vars(main))
+    except Exception as raised:
+        error = raised
+        if announced is None or type(raised).__name__ != announced[1]:
+            raise
     finally:
-        trace = tracer.stop()
+        trace = tracer.stop(error)
         sys.modules["__main__"] = ours
         linecache.cache.pop(path, None)
+    assert (error is not None) == (announced is not None)
     return trace

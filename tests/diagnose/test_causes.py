@@ -64,6 +64,41 @@ def test_links_in_a_circle_lose_nothing() -> None:
     assert tree(under_their_causes([found("A", 0)], [Link("A", "A", always)])) == ["A"]
 
 
+def test_a_replaced_layer_explains_what_is_idle_and_what_is_forgotten() -> None:
+    stale = found("GS404", 0, {"optimizer": "SGD"})
+    idle, other = found("GS301", 0, {"optimizer": "SGD"}), found("GS301", 0, {"optimizer": "Adam"})
+    forgotten = found("GS403", 0, {"reason": "stale"})
+    assert tree(under_their_causes([idle, forgotten, stale])) == ["GS404", ["GS301", "GS403"]]
+    assert tree(under_their_causes([other, stale])) == ["GS301", "GS404"]
+
+
+def test_a_scale_explains_strong_clipping_only_while_it_is_in_the_gradients() -> None:
+    clipped = found("GS406", 0)
+    scaled = found("GS407", 0, {"order": "before unscale_"})
+    assert tree(under_their_causes([clipped, scaled])) == ["GS407", ["GS406"]]
+    early = found("GS407", 0, {"order": "before backward"})
+    assert tree(under_their_causes([clipped, early])) == ["GS406", "GS407"]
+
+
+def test_a_clip_by_nan_comes_after_the_gradient_or_before_the_next_one() -> None:
+    clip = found("GS204", 5)
+    assert tree(under_their_causes([clip, found("GS201", 5)])) == ["GS201", ["GS204"]]
+    assert tree(under_their_causes([clip, found("GS201", 6)])) == ["GS204", ["GS201"]]
+
+
+def test_a_learning_rate_explains_a_loss_that_rises() -> None:
+    findings = [found("GS605", 0), found("GS409", 0)]
+    assert tree(under_their_causes(findings)) == ["GS409", ["GS605"]]
+    findings = [*findings, found("GS102", 0, {"growth": 1e9})]
+    assert tree(under_their_causes(findings)) == ["GS102", ["GS605", "GS409"]]
+
+
+def test_a_scaler_skips_what_is_not_finite_anyway() -> None:
+    skipped, tiny = found("GS108", 0, {"skipped": 9}), found("GS108", 0, {"tiny_fraction": 0.5})
+    assert tree(under_their_causes([skipped, found("GS201", 0)])) == ["GS201", ["GS108"]]
+    assert tree(under_their_causes([tiny, found("GS201", 0)])) == ["GS108", "GS201"]
+
+
 def test_nothing_in_nothing_out() -> None:
     assert under_their_causes([]) == ()
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gradscope.diagnose import diagnose
 from gradscope.model.finding import Severity
 from gradscope.model.graph import Graph
+from gradscope.model.trace import Update
 from tests.builders import (
     GraphBuilder,
     gpt2_like_graph,
@@ -60,13 +63,28 @@ def test_a_long_plain_recurrence_forgets_at_every_scale_of_the_loss(factor: floa
         (40, 0.9, None),  # 1.8
         (100, 0.98, None),  # 0.9
         (40, 1.0, None),
-        (40, 1.5, None),  # growth is another rule's
         (5, 0.01, None),  # not a sequence
     ],
 )
 def test_both_sides_of_the_bars(steps: int, gain: float, severity: Severity | None) -> None:
     found = judge(run_of(recurrent(steps, gain)), "GS103")
     assert [f.severity for f in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("steps", "gain", "severity"),
+    [
+        (40, 2.0, "error"),  # 11.7 decades
+        (30, 1.5, "warning"),  # 5.1
+        (16, 1.7, "warning"),  # 3.5, but every step does much
+        (24, 1.4, "info"),  # 3.4
+        (12, 1.5, None),  # 1.9
+    ],
+)
+def test_growth_through_time(steps: int, gain: float, severity: Severity | None) -> None:
+    found = judge(run_of(recurrent(steps, gain)), "GS103")
+    assert [f.severity for f in found] == ([severity] if severity else [])
+    assert all(f.name == "exploding-through-time" and "grows" in f.message for f in found)
 
 
 def test_gates_open_while_they_learn() -> None:
@@ -111,7 +129,7 @@ def test_it_takes_half_of_the_backwards_and_the_last(pattern: str, expected: int
 
 def test_only_one_rule_speaks_of_one_path() -> None:
     assert {f.code for f in diagnose(run_of(recurrent(40, 0.5))).findings} == {"GS103"}
-    assert {f.code for f in diagnose(run_of(recurrent(40, 2.0))).findings} == {"GS102"}
+    assert {f.code for f in diagnose(run_of(recurrent(40, 2.0))).findings} == {"GS103"}
     assert {f.code for f in diagnose(run_of(layered([0.1] * 9))).findings} == {"GS101"}
 
 
@@ -138,3 +156,23 @@ def test_layers_that_share_one_weight_and_have_their_own_are_depth() -> None:
 def test_without_any_graph_the_rule_says_so() -> None:
     report = diagnose(history_trace([1.0] * 9, lambda i: 1.0), select=["GS103"])
     assert (report.findings, len(report.skipped)) == ((), 1)
+
+
+@pytest.mark.parametrize(("updated", "expected"), [(False, 0), (True, 1)])
+def test_derivatives_of_derivatives_that_train_nothing(updated: bool, expected: int) -> None:
+    trace = run_of(recurrent(30, 2.0))
+    made = tuple(Update(i, i, "optimizer", "SGD") for i in range(4)) if updated else ()
+    steps = tuple(replace(step, create_graph=True) for step in trace.steps)
+    trace = replace(trace, steps=steps, updates=made)
+    assert len(judge(trace, "GS103")) == expected
+    deep = run_of(layered([4.0] * 9))
+    steps = tuple(replace(step, create_graph=True) for step in deep.steps)
+    assert len(judge(replace(deep, steps=steps, updates=made), "GS102")) == expected
+
+
+def test_an_overflow_is_the_consequence_of_growth_through_time() -> None:
+    trace = run_of(recurrent(40, 2.0))
+    nan = run_of(scaled(recurrent(40, 2.0), float("nan")), 1).steps[0]
+    broken = replace(nan, index=5, loss=float("nan"))
+    found = diagnose(replace(trace, steps=(*trace.steps, broken)), select=["GS103", "GS102"])
+    assert [f.code for f in found.findings][:1] == ["GS103"]

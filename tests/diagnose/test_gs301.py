@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gradscope.model.events import Cut
 from gradscope.model.graph import Graph
 from gradscope.model.trace import Trace
 from tests.builders import GraphBuilder, line
@@ -103,3 +104,52 @@ def test_gradients_written_by_hand_are_updates() -> None:
 
 def test_a_run_without_any_backward_is_not_judged() -> None:
     assert judge(replace(with_idle("spare"), steps=()), "GS301") == []
+
+
+def with_cut(*indices: int, op: str = "detach") -> Trace:
+    trace = with_idle("enc.0", "enc.1")
+    source = line(11, "y = decoder(code.detach())  # here", "code.detach()")
+    return replace(trace, cuts=(Cut(op, source, 0, 6, "code", parameters=indices),))
+
+
+def test_the_call_that_cuts_it_off_is_named() -> None:
+    (finding,) = judge(with_cut(1, 2), "GS301")
+    assert finding.severity == "warning"
+    assert finding.message == (
+        "`enc.0`, `enc.1` never get a gradient in 6 backwards, though SGD (train.py:24) steps on "
+        "them: `detach` in `y = decoder(code.detach())` (train.py:11) cuts `code` off"
+    )
+    assert finding.where.source is not None
+    assert (finding.where.source.line, finding.where.variable) == (11, "code")
+    assert finding.evidence["cut_off"] == 2
+
+
+def test_the_call_comes_before_the_forward_pass_that_nothing_used() -> None:
+    trace = replace(with_cut(1, 2), forward_graphs=(forward_of(1, 2),))
+    (finding,) = judge(trace, "GS301")
+    assert finding.where.source is not None
+    assert finding.where.source.line == 11
+
+
+@pytest.mark.parametrize("indices", [(), (0,), (0, 1, 2)])
+def test_a_call_that_cuts_off_what_is_trained_explains_nothing(indices: tuple[int, ...]) -> None:
+    """A log of the loss, features that are looked at."""
+    (finding,) = judge(with_cut(*indices), "GS301")
+    assert finding.severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("uses", "ending"),
+    [
+        ((0, 0), "no forward pass that builds a graph uses them"),
+        ((3, 3), "a forward pass uses what no loss depends on"),
+        ((0, 3), "steps on them"),
+    ],
+)
+def test_never_used_is_told_from_used_in_vain(uses: tuple[int, int], ending: str) -> None:
+    trace = with_idle("a", "b")
+    known, *others = trace.parameters
+    changed = tuple(replace(p, uses=n) for p, n in zip(others, uses, strict=True))
+    (finding,) = judge(replace(trace, parameters=(known, *changed)), "GS301")
+    assert finding.severity == "info"
+    assert finding.message.endswith(ending)

@@ -24,7 +24,8 @@ def chain(
         for i, name in enumerate(names):
             w = b.leaf(f"net.{name}.weight", SHAPE, gradient=0.1)
             inputs = (w,) if h < 0 else (h, w)
-            with b.module(as_path if name in in_list else name, "Linear"):
+            path = as_path.replace("0", str(i))
+            with b.module(path if name in in_list else name, "Linear"):
                 h = b.op("Mm", *inputs, shape=(4, 8), gradient=0.1, source=line(10 + i))
             h = b.op("Relu", h, shape=(4, 8), gradient=0.1)
     b.op("MseLoss", h, shape=(), gradient=1.0)
@@ -38,7 +39,7 @@ def without(graph: Graph, *forgotten: str, n: int = 6) -> Trace:
     return trained([graph] * n, owned=owned)
 
 
-@pytest.mark.parametrize("as_path", ["layers[0]", "heads['age']", "Linear", "blocks[3].fc"])
+@pytest.mark.parametrize("as_path", ["layers[0]", "heads['age 0']", "Linear", "blocks[0].fc"])
 def test_a_layer_in_a_list_is_never_updated(as_path: str) -> None:
     graph = chain(["a", "b", "head"], in_list=["a", "b"], as_path=as_path)
     (finding,) = judge(without(graph, "a", "b"), "GS403")
@@ -52,6 +53,74 @@ def test_a_layer_in_a_list_is_never_updated(as_path: str) -> None:
     assert finding.where.source is not None
     assert finding.where.source.line == 10
     assert (finding.seen, finding.of, finding.steps) == (6, 6, (0, 5))
+
+
+def test_a_single_network_that_is_hidden_may_be_fixed_on_purpose() -> None:
+    graph = chain(["a", "b", "head"], in_list=["b"])
+    (finding,) = judge(without(graph, "b"), "GS403")
+    assert (finding.severity, finding.evidence["reason"]) == ("warning", "unregistered")
+    graph = chain(["a", "judge"], in_list=["judge"])
+    (finding,) = judge(without(graph, "judge"), "GS403")
+    assert finding.severity == "info"
+
+
+def test_hidden_networks_of_several_layers_behind_what_learns_are_judges() -> None:
+    graph = chain(["a", "b", "c", "d", "e"], in_list="bcde", as_path="judges[0].fc")
+    nodes = tuple(
+        replace(n, module=n.module.replace("[2]", "[1]").replace("[4]", "[3]"))
+        for n in graph.structure.nodes
+    )
+    graph = replace(graph, structure=replace(graph.structure, nodes=nodes))
+    (finding,) = judge(without(graph, *"bcde"), "GS403")
+    assert finding.severity == "info"
+
+
+@pytest.mark.parametrize(("registered", "reason"), [(False, "loose"), (True, "unknown")])
+def test_a_tensor_that_is_no_parameter_of_its_module(registered: bool, reason: str) -> None:
+    graph = chain("ab")
+    trace = without(graph, "b")
+    loose = tuple(
+        p if p.optimizers else replace(p, registered=registered, module="net.b")
+        for p in trace.parameters
+    )
+    (finding,) = judge(replace(trace, parameters=loose), "GS403")
+    assert finding.evidence["reason"] == reason
+    assert finding.severity == ("info" if registered else "warning")
+
+
+@pytest.mark.parametrize(("uses", "expected"), [(6, 1), (1, 0)])
+def test_an_input_that_is_kept_to_look_at_is_another_every_time(uses: int, expected: int) -> None:
+    trace = without(chain("ab"), "b")
+    kept = tuple(
+        p if p.optimizers else replace(p, kind="input", registered=False, module="net.b", uses=uses)
+        for p in trace.parameters
+    )
+    assert len(judge(replace(trace, parameters=kept), "GS403")) == expected
+
+
+@pytest.mark.parametrize(("loss", "severity"), [("LogSoftmax", "warning"), ("MseLoss", "info")])
+def test_a_small_classifier_whose_result_is_compared_with_labels(loss: str, severity: str) -> None:
+    b = GraphBuilder()
+    h = b.op("Mm", b.leaf("f.weight", SHAPE, gradient=0.1), shape=(4, 8), gradient=0.1)
+    h = b.op("Mm", b.leaf("f.weight2", SHAPE, gradient=0.1), h, shape=(4, 8), gradient=0.1)
+    w = b.leaf("head.weight", (8, 3), gradient=0.1)
+    h = b.op("Mm", w, h, shape=(4, 3), gradient=0.1, source=line(12))
+    b.op("NllLoss", b.op(loss, h, shape=(4, 3), gradient=0.2), shape=(), gradient=1.0)
+    trace = trained([b.graph()] * 6, owned=lambda p: p.name != "head.weight")
+    (finding,) = judge(trace, "GS403")
+    assert finding.severity == severity
+    assert finding.evidence["reason"] == ("head" if severity == "warning" else "unknown")
+
+
+def test_a_fixed_classifier_of_several_layers_may_judge() -> None:
+    b = GraphBuilder()
+    h = b.op("Mm", b.leaf("f.weight", (80, 80), gradient=0.1), shape=(4, 8), gradient=0.1)
+    h = b.op("Mm", b.leaf("judge.0", (8, 4), gradient=0.1), h, shape=(4, 4), gradient=0.1)
+    h = b.op("Mm", b.leaf("judge.1", (4, 3), gradient=0.1), h, shape=(4, 3), gradient=0.1)
+    b.op("NllLoss", b.op("LogSoftmax", h, shape=(4, 3), gradient=0.2), shape=(), gradient=1.0)
+    trace = trained([b.graph()] * 6, owned=lambda p: p.name == "f.weight")
+    (finding,) = judge(trace, "GS403")
+    assert finding.severity == "info"
 
 
 @pytest.mark.parametrize(

@@ -101,4 +101,4 @@ def test_2000_steps_of_a_large_model_are_judged_in_less_than_2_seconds() -> None
     began = time.process_time()
     report = diagnose(trace)
     assert time.process_time() - began < 2.0
-    assert [f.code for f in report.findings] == ["GS401"]
+    assert "GS401" in {f.code for f in report.findings}

@@ -74,6 +74,7 @@ def updates(fresh: Sequence[int], carried: Sequence[int]) -> UpdateHistory:
         array("d", ones),
         array("d", ones),
         array("d", ones),
+        array("i", [0] * n),
     )
 
 

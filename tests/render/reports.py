@@ -156,6 +156,14 @@ def crash_report() -> Report:
     return Report(replace(report.trace, script_error=error), checked=RULES)
 
 
+def crash_with_traceback(traceback: str) -> Report:
+    """A crash whose traceback is this text."""
+    report = crash_report()
+    assert report.trace.script_error is not None
+    error = replace(report.trace.script_error, traceback=traceback)
+    return replace(report, trace=replace(report.trace, script_error=error))
+
+
 def empty_report(*, forward: bool = False) -> Report:
     """No backward at all; with ``forward`` a graph was built and never used."""
     graph = replace(scalar_graph(), gradients={}, backward_ran=False)
@@ -341,5 +349,6 @@ def _parameter(
             grad_norm=array("d", [base * s for s in scale[:updated]]),
             value_rms=array("d", [0.1] * updated),
             update_rms=array("d", [1e-4 * s for s in scale[:updated]]),
+            lost=array("i", [0] * updated),
         ),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -163,3 +164,16 @@ def test_gpt2_with_200_steps_is_quick_and_small() -> None:
     assert time.perf_counter() - start < 6
     assert len(html.encode()) < 5_000_000
     assert html.count('<figure class="graph"') == 3
+
+
+def test_a_low_level_is_shown_before_a_tall_one() -> None:
+    report = reports.many_parameters_report()
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    coarse = draw_pictures(report)[0][0]
+    box = coarse.svg.split('viewBox="', 1)[1].split('"', 1)[0]
+    higher = coarse.svg.replace(box, "0.00 0.00 900.00 9000.00")
+    for svg, shown in ((coarse.svg, [False, True]), (higher, [True, False])):
+        fine = replace(coarse, name="fine", svg=svg)
+        views = level_views(report, chosen, [coarse, fine])
+        assert [view.shown for view in views] == shown

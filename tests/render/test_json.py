@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gradscope.model.events import Call, OptimizerFacts
 from gradscope.model.finding import Report
-from gradscope.model.graph import Graph
+from gradscope.model.graph import Graph, Source
 from gradscope.render.json import load_schema, render_json, step_norms
 from gradscope.render.options import RenderOptions
 from tests.builders import gpt2_like_graph, resnet_like_graph, trace_with, unrolled_rnn_graph
@@ -229,3 +230,34 @@ def test_a_thinned_report_fulfils_the_schema() -> None:
         "json: updates",
     }
     Draft202012Validator(load_schema()).validate(document)
+
+
+def test_optimizers_and_calls() -> None:
+    report = reports.accumulated_report()
+    line = Source("train.py", 12, "optimizer.step()")
+    trace = replace(
+        report.trace,
+        optimizers=(OptimizerFacts("SGD", line, -1, (0, 1), 3),),
+        calls=(
+            Call("clip", 0, -1, line, "SGD", value=math.nan, limit=1.0),
+            Call("zero_grad", 0, 0, None, count=2),
+        ),
+    )
+    document = document_of(replace(report, trace=trace))
+    Draft202012Validator(load_schema()).validate(document)
+    (optimizer,) = document["optimizers"]
+    assert (optimizer["label"], optimizer["parameters"], optimizer["steps"]) == ("SGD", [0, 1], 3)
+    clip, clear = document["calls"]
+    assert (clip["kind"], clip["value"], clip["limit"]) == ("clip", "NaN", 1.0)
+    assert (clear["label"], clear["source"], clear["count"]) == (None, None, 2)
+    assert clip["source"]["line"] == optimizer["source"]["line"] == 12
+    clip["surprise"] = 1
+    assert not Draft202012Validator(load_schema()).is_valid(document)
+
+
+def test_a_long_list_of_calls_is_cut() -> None:
+    calls = tuple(Call("zero_grad", i, i) for i in range(500))
+    trace = replace(reports.accumulated_report().trace, calls=calls)
+    document = document_of(Report(trace), RenderOptions(max_points=10))
+    assert len(document["calls"]) == 100
+    assert document["dropped"]["json: calls"] == 400

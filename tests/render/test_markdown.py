@@ -115,3 +115,23 @@ def test_a_long_run_is_quick_and_small() -> None:
     markdown = render_markdown(report, OPTIONS)
     assert time.perf_counter() - start < 2
     assert len(markdown) < 10_000
+
+
+def test_plots_come_after_the_findings_and_their_words_are_text() -> None:
+    about = "loss <b>1</b> → 2 ](http://evil) `x` | ![y](z)"
+    plots = ((about, "out files/depth (1).svg"), ("second", "out files/heat.svg"))
+    markdown = render_markdown(reports.accumulated_report(), RenderOptions(plots=plots))
+    assert markdown.index("## Findings") < markdown.index("## Plots") < markdown.index("## Run")
+    html = to_html(markdown)
+    assert re.findall(r'<img src="([^"]*)"', html) == [
+        "out%20files/depth%20%281%29.svg",
+        "out%20files/heat.svg",
+    ]
+    assert "href" not in html
+    assert "<b>" not in html
+
+
+def test_a_traceback_is_told_from_the_folder() -> None:
+    report = reports.crash_with_traceback('File "/home/user/lab/train.py", line 31\nError: no')
+    assert '"/home/user/lab/train.py"' in render_markdown(report, RenderOptions())
+    assert '"lab/train.py"' in render_markdown(report, RenderOptions(folder="/home/user"))

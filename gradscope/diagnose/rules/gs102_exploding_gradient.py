@@ -1,7 +1,8 @@
 """The gradient grows by orders of magnitude: towards the first layers, or from step to step.
 
 What: Within one backward, the size of the gradient on the main path grows by more than a factor
-of 1,000 from the last layer to the first, steadily, over at least four ops. Or, over the run, the
+of 1,000 from the last layer to the first, steadily, over at least four ops (over the steps of a
+recurrence it is GS103's). Or, over the run, the
 norm of all gradients leaves its history behind (more than 10 times the median so far and a robust
 z-score above 6, after ten backwards) and stays there while the loss rises; or it climbs from the
 first backward on, 10,000-fold.
@@ -32,6 +33,7 @@ from gradscope.diagnose.persistence import Habit, find_habit, graded
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run, Story
 from gradscope.diagnose.singular import LARGE
+from gradscope.diagnose.through_time import find_time_habit
 from gradscope.diagnose.words import name, number, power_of_ten
 from gradscope.model.finding import Finding, Severity, Where
 from gradscope.model.trace import Parameter
@@ -51,8 +53,10 @@ CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"
 
 def check(run: Run) -> Iterator[Finding]:
     """One finding per kind of backward: along the depth, which is the cause, or over the steps."""
-    for story in run.stories:
+    for story in filter(run.trains, run.stories):
         habit = find_habit(run, story, explodes, through_time=True)
+        if habit is not None and find_time_habit(run.recurrences(story), +1) is not None:
+            continue  # told as exploding-through-time
         growth = find_growth(_rows(run, story))
         if habit is not None:
             yield _deep(run, habit, growth)

@@ -2,8 +2,8 @@
 
 What: An optimizer holds the parameter, steps again and again, other parameters get gradients, and
 this one gets None from every backward (not 0: nothing connects it with the loss) and no update. It
-is a warning where the omission cannot be a choice: the parameter and only its likes took part in a
-forward pass whose result no backward ever used, so something cut it off from the loss, or an
+is a warning where the omission cannot be a choice: what was computed from the parameter and only
+its likes was cut out of the graph, at a line that is named, or no backward ever used it, or an
 optimizer finds no gradient at all in any of its steps. A layer that is simply not used is only
 told. Frozen parameters, target networks and teachers, which no optimizer holds, are not looked at.
 
@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from gradscope.diagnose.around import leaves_of, users_of
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
-from gradscope.diagnose.words import count, op_in_line, place, some
+from gradscope.diagnose.words import code, count, name, op_in_line, place, some
 from gradscope.model.finding import Finding, Where
-from gradscope.model.graph import Node
+from gradscope.model.graph import Source
 from gradscope.model.trace import Parameter, Update
 
 RULE = Rule("GS301", "no-gradient", "An optimizer's parameter never gets a gradient.")
@@ -92,17 +92,18 @@ def _finding(run: Run, optimizer: Optimizer) -> Finding:
     step = optimizer.steps[0]
     used = [p for p in optimizer.idle if p.index in cut]
     where = cut[used[0].index] if used else None
+    told = [p.name for p in used] or names
     return RULE.finding(
         "warning" if used or optimizer.never_worked else "info",
-        f"{some([p.name for p in used] or names)} never "
-        f"{'gets' if len(used or names) == 1 else 'get'} a gradient in "
+        f"{some(told)} never {'gets' if len(told) == 1 else 'get'} a gradient in "
         f"{count(len(run.trace.steps), 'backward')}, though {optimizer.label}"
-        f"{place(step.source)} steps on {'it' if len(used or names) == 1 else 'them'}"
+        f"{place(step.source)} steps on {'it' if len(told) == 1 else 'them'}"
         + _how(where, optimizer),
         where=Where(
             parameter=(used or optimizer.idle)[0].name,
             op=where.op if where else "",
             module=where.module if where else "",
+            variable=where.variable if where else "",
             source=(where.source if where else None) or step.source,
         ),
         steps=(max(step.after_step, 0), max(optimizer.steps[-1].after_step, 0)),
@@ -110,27 +111,32 @@ def _finding(run: Run, optimizer: Optimizer) -> Finding:
         of=len(optimizer.steps),
         evidence={
             "parameters": len(names),
-            "used_in_forward": len(used),
+            "used_in_forward": sum(p.index in cut or p.uses > 0 for p in optimizer.idle),
+            "cut_off": len(used),
+            "optimizer": optimizer.label,
             "optimizer_steps": len(optimizer.steps),
             "optimizer_never_worked": int(optimizer.never_worked),
         },
-        cause=_cause(bool(used), optimizer),
+        cause=_cause(where, optimizer),
         fix="loss = criterion(decoder(code), y)  # without detach(), .data, .item(), numpy() or "
         "no_grad() in between",
         silence="requires_grad_(False), or leaving the parameter out of the optimizer.",
     )
 
 
-def _how(where: Node | None, optimizer: Optimizer) -> str:
+def _how(where: Parting | None, optimizer: Optimizer) -> str:
     if where is not None:
-        return f": {op_in_line(where)} uses it, but no loss was computed from the result"
+        return f": {where.text}"
     if optimizer.never_worked:
         return ": none of its steps found a gradient"
-    return ""
+    unused = sum(not p.uses for p in optimizer.idle)
+    if unused == len(optimizer.idle):
+        return ": no forward pass that builds a graph uses " + ("it" if unused == 1 else "them")
+    return "" if unused else ": a forward pass uses what no loss depends on"
 
 
-def _cause(used: bool, optimizer: Optimizer) -> str:
-    if used:
+def _cause(where: Parting | None, optimizer: Optimizer) -> str:
+    if where is not None:
         return (
             "Something between its result and the loss cuts the graph: detach(), .data, .item(), "
             "numpy(), argmax, or torch.no_grad()."
@@ -140,16 +146,60 @@ def _cause(used: bool, optimizer: Optimizer) -> str:
             "The optimizer holds other tensors than those that the loss depends on: the model was "
             "made anew, moved, or cut off from the loss."
         )
-    return "Either no forward pass uses it, or its result is cut off from the loss."
+    if not any(p.uses for p in optimizer.idle):
+        return (
+            "The layer is never called, or only under torch.no_grad(), or it is one of several of "
+            "which the data has chosen others so far."
+        )
+    return "Its result is not needed, or it is cut off from the loss."
 
 
-def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Node]:
-    """Index of the parameter to the op that used it in a forward pass without a backward.
+@dataclass(frozen=True)
+class Parting:
+    """Where a parameter's result leaves the way to the loss.
+
+    Attributes:
+        text: The end of the message.
+        op: What cuts it off, or the op that uses the parameter.
+        source: The line to change.
+        module: The module that uses it.
+        variable: What is cut off.
+    """
+
+    text: str
+    op: str
+    source: Source | None
+    module: str = ""
+    variable: str = ""
+
+
+def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Parting]:
+    """Index of the parameter to where its result was cut off, or else was used in vain.
 
     A result that parameters in training lead to as well may just not be needed.
     """
     wanted = {p.index for p in idle}
-    found: dict[int, Node] = {}
+    return _used_in_vain(run, wanted) | _by_calls(run, wanted)
+
+
+def _by_calls(run: Run, wanted: set[int]) -> dict[int, Parting]:
+    """Calls that cut off what only these parameters lead to; the one that cuts off most first."""
+    inputs = {p.index for p in run.trace.parameters if p.kind == "input"}
+    found: dict[int, Parting] = {}
+    for cut in sorted(run.trace.cuts, key=lambda c: -len(c.parameters)):
+        leaves = set(cut.parameters) - inputs
+        if cut.source is None or not leaves or not wanted.issuperset(leaves):
+            continue
+        what = name(cut.variable) if cut.variable else "the result"
+        text = f"{name(cut.op)} in {name(code(cut.source))}{place(cut.source)} cuts {what} off"
+        for index in leaves:
+            found.setdefault(index, Parting(text, cut.op, cut.source, variable=cut.variable))
+    return found
+
+
+def _used_in_vain(run: Run, wanted: set[int]) -> dict[int, Parting]:
+    """Ops that used these parameters, and no others, in a forward pass without a backward."""
+    found: dict[int, Parting] = {}
     for graph in run.trace.forward_graphs:
         leaves = {i: leaf for i, leaf in leaves_of(graph).items() if leaf.kind == "parameter"}
         if not wanted.issuperset(leaves):
@@ -157,5 +207,7 @@ def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Node]:
         for index, leaf in leaves.items():
             users = users_of(graph.structure, leaf.id)
             if users:
-                found.setdefault(index, graph.structure.nodes[min(users)])
+                user = graph.structure.nodes[min(users)]
+                text = f"{op_in_line(user)} uses it, but no loss was computed from the result"
+                found.setdefault(index, Parting(text, user.op, user.source, user.module))
     return found

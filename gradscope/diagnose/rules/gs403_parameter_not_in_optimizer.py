@@ -2,10 +2,11 @@
 
 What: Backward after backward a parameter that requires a gradient receives one, other parameters
 are updated, but this one never, by no optimizer and not by hand. It is a warning where the
-omission cannot be a choice: layers that the model calls without having registered them (a Python
-list), a gap in the middle of what is trained, or an optimizer that holds parameters nobody uses
-any more instead. Otherwise (only the head is trained, a fixed network judges the result, an input
-is optimised) it is only told.
+omission cannot be a choice: layers that the model calls among those it trains without having
+registered them (a Python list, a plain tensor), a gap in the middle of what is trained, a small
+classifier behind it, or an optimizer that holds parameters nobody uses any more instead. Otherwise
+(only the head is trained, a fixed network judges the result, an input is optimised) it is only
+told.
 
 Why it hurts: The layer keeps its random initial weights for ever. The rest learns around it, so
 the loss falls and nobody notices.
@@ -65,7 +66,9 @@ def _merged(
 
 def _is_forgotten(parameter: Parameter, updates: Sequence[Update]) -> bool:
     owned = parameter.optimizers or len(parameter.updates)
-    if parameter.kind != "parameter" or owned or not parameter.requires_grad:
+    if owned or not parameter.requires_grad:
+        return False
+    if parameter.kind != "parameter" and not _is_kept_by_a_module(parameter):
         return False
     history = parameter.gradients
     got = [
@@ -76,6 +79,16 @@ def _is_forgotten(parameter: Parameter, updates: Sequence[Update]) -> bool:
     if len(got) < BACKWARDS:
         return False
     return sum(update.after_step >= got[0] for update in updates) >= UPDATES
+
+
+def _is_kept_by_a_module(parameter: Parameter) -> bool:
+    """Whether a plain attribute of a module is one and the same tensor in every backward.
+
+    An input that is kept to look at its gradient is another in every forward pass: the uses of
+    the last one are fewer than the backwards.
+    """
+    kept = parameter.uses >= sum(parameter.gradients.arrived)
+    return parameter.registered is False and kept
 
 
 def _finding(run: Run, reason: Reason, members: Sequence[Parameter], update: Update) -> Finding:

@@ -16,8 +16,8 @@ net = Speaker()
 opt = torch.optim.SGD(net.parameters(), lr=0.1)
 objects = torch.eye(6)
 for game in range(10):
-    scores = net.choose(objects)  # expect: GS301
-    message = net.words(scores.argmax(dim=1))
+    scores = net.choose(objects)
+    message = net.words(scores.argmax(dim=1))  # expect: GS301
     loss = nn.functional.cross_entropy(net.guess(message), torch.arange(6))
     opt.zero_grad()
     loss.backward()

@@ -1,0 +1,117 @@
+"""Which module holds which leaf, and which leaves the forward pass uses.
+
+Both are kept by weak reference: a script's ``main()`` has let its model go by the time the trace
+is made. Python gives one weak reference object per tensor, by which a leaf is found again then.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from gradscope.capture.leaves import Leaves
+from gradscope.capture.tree import MAX_MEMBERS, extras, parameters, registered, submodules
+
+MAX_HELD = 100_000
+
+Reference = weakref.ref[Tensor]
+
+
+class Holder(NamedTuple):
+    """The module that holds a leaf.
+
+    Attributes:
+        leaf: The leaf.
+        path: Of the module, as the user calls it.
+        registered: Whether the outermost module lists the leaf among its ``parameters()``.
+    """
+
+    leaf: Reference
+    path: str
+    registered: bool
+
+
+class Holders:
+    """The holder of every leaf of the modules that were called."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Holder] = {}
+
+    def read(self, name: str, root: nn.Module) -> None:
+        """Reads the tree of a module that was called from outside of any module."""
+        known = registered(root)
+        for place in submodules(root):
+            path = f"{name}.{place.path}" if place.path else name
+            for _, parameter in parameters(place.module):
+                self._add(parameter, path, id(place.module) in known)
+            for leaf in _loose_leaves(place.module):
+                self._add(leaf, path, False)
+
+    def _add(self, leaf: Tensor, path: str, is_registered: bool) -> None:
+        reference = weakref.ref(leaf)
+        known = self._held.get(id(reference))
+        if known is not None and known.registered:
+            return  # also in a list, but its optimizer finds it
+        if len(self._held) < MAX_HELD:
+            self._held[id(reference)] = Holder(reference, path, is_registered)
+
+    def tell(self, leaves: Leaves) -> None:
+        """Writes down what is known about each leaf of the run."""
+        for leaf in leaves:
+            held = self._held.get(id(leaf.ref))
+            if held is not None:
+                leaf.module, leaf.registered = held.path, held.registered
+
+
+def _loose_leaves(module: nn.Module) -> Iterable[Tensor]:
+    """Leaves that are plain attributes of a module, or in a plain container of it."""
+    for _, value in extras(module):
+        kind = type(value)
+        members: Iterable[Any] = (value,)
+        if kind in (list, tuple):
+            members = islice(value, MAX_MEMBERS)
+        elif kind is dict:
+            members = islice(value.values(), MAX_MEMBERS)
+        yield from filter(_is_leaf, members)
+
+
+def _is_leaf(value: Any) -> bool:
+    return issubclass(type(value), Tensor) and value.requires_grad and value.is_leaf
+
+
+class Uses:
+    """How many torch calls that built graph took each leaf."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, list[Any]] = {}
+
+    def note(self, arguments: Iterable[Any]) -> None:
+        """Counts the leaves among the arguments of a call, one level deep."""
+        for argument in arguments:
+            kind = type(argument)
+            if kind is nn.Parameter:  # most calls: quicker than asking what it is
+                if argument.requires_grad:
+                    self._count(argument)
+            elif kind is list or kind is tuple:
+                for member in argument[:MAX_MEMBERS]:
+                    if _is_leaf(member):
+                        self._count(member)
+            elif _is_leaf(argument):
+                self._count(argument)
+
+    def _count(self, leaf: Tensor) -> None:
+        known = self._counts.get(id(leaf))
+        if known is not None and known[0]() is leaf:
+            known[1] += 1
+        elif len(self._counts) < MAX_HELD or known is not None:
+            self._counts[id(leaf)] = [weakref.ref(leaf), 1]
+
+    def tell(self, leaves: Leaves) -> None:
+        """Writes down how often each leaf of the run was used."""
+        counts = {id(reference): count for reference, count in self._counts.values()}
+        for leaf in leaves:
+            leaf.uses = counts.get(id(leaf.ref), 0)

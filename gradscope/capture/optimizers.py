@@ -1,0 +1,198 @@
+"""The optimizers of a run: who they are, where they were made, what they hold, how often they step.
+
+Of an optimizer that was just made the parameters are met only at the next backward, which knows
+their names, or at its first step.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from time import perf_counter_ns
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gradscope.capture.dynamo import own_work, way_through
+from gradscope.capture.leaves import Leaf, Leaves
+from gradscope.capture.patching import replace
+from gradscope.capture.quiet import quiet, recover
+from gradscope.model.events import OptimizerFacts
+from gradscope.model.graph import Source
+
+MAX_OPTIMIZERS = 1000
+MAX_CONSTRUCTORS = 16  # frames of one object's constructors, subclass by subclass
+
+Line = Callable[..., Source | None]  # the user's line at or above a frame
+
+
+class _Entry:
+    """One optimizer while the run goes on."""
+
+    __slots__ = ("after_step", "label", "leaves", "optimizer", "source", "steps")
+
+    def __init__(self, label: str, optimizer: Optimizer) -> None:
+        self.label = label
+        self.optimizer = weakref.ref(optimizer)
+        self.source: Source | None = None
+        self.after_step = -1
+        self.leaves: list[Leaf] = []
+        self.steps = 0
+
+
+class Optimizers:
+    """Every optimizer that is made or steps.
+
+    Args:
+        leaves: The registry shared with the rest of the capture.
+        line: Gives the user's line at or above a frame.
+
+    Attributes:
+        last_step: Index of the last step that is over; -1 when none.
+        failures: Optimizers that could not be looked at when they were made.
+        dropped: Optimizers beyond the limit.
+    """
+
+    def __init__(self, leaves: Leaves, line: Line) -> None:
+        self.last_step = -1
+        self.failures = 0
+        self.dropped = 0
+        self.own_ns = 0
+        self._active = True
+        self._leaves = leaves
+        self._line = line
+        self._known: weakref.WeakKeyDictionary[Optimizer, _Entry] = weakref.WeakKeyDictionary()
+        self._entries: list[_Entry] = []
+        self._unmet: list[_Entry] = []
+        self._counts: dict[str, int] = {}
+
+    def install(self, undo: ExitStack) -> None:
+        """Wraps the constructor that all optimizers share; ``undo`` puts it back."""
+        undo.callback(self.retire)
+        replace(undo, Optimizer, "__init__", self._wrap)
+
+    def retire(self) -> None:
+        """Lets every optimizer be made unseen."""
+        self._active = False
+
+    def label(self, optimizer: Optimizer) -> str:
+        """``SGD``, or ``SGD#2`` for the second one."""
+        return self._entry(optimizer).label
+
+    def stepping(self, optimizer: Optimizer) -> list[tuple[Leaf, Tensor]]:
+        """Counts a step that begins; returns the leaves it may change, with their tensors."""
+        entry = self._entry(optimizer)
+        entry.steps += 1
+        return self._look(entry, optimizer)
+
+    def meet(self) -> None:
+        """Registers the parameters of the optimizers made since the last time."""
+        unmet, self._unmet = self._unmet, []
+        for entry in unmet:
+            optimizer = entry.optimizer()
+            if optimizer is not None:
+                self._look(entry, optimizer)
+
+    def finish(self) -> None:
+        """At the end of the run: looks at those that are alive once more."""
+        self._unmet = list(self._entries)
+        self.meet()
+
+    def freeze(self) -> tuple[OptimizerFacts, ...]:
+        """The finished, torch-free form."""
+        return tuple(
+            OptimizerFacts(
+                entry.label,
+                entry.source,
+                entry.after_step,
+                tuple(leaf.index for leaf in entry.leaves),
+                entry.steps,
+            )
+            for entry in self._entries
+        )
+
+    def _look(self, entry: _Entry, optimizer: Optimizer) -> list[tuple[Leaf, Tensor]]:
+        met = [(self._leaves.get(p), p) for p in _parameters(optimizer)]
+        found = [(leaf, p) for leaf, p in met if leaf is not None]
+        entry.leaves = [leaf for leaf, _ in found]
+        return found
+
+    def _entry(self, optimizer: Optimizer) -> _Entry:
+        entry = self._known.get(optimizer)
+        if entry is None:
+            name = type(optimizer).__name__
+            count = self._counts[name] = self._counts.get(name, 0) + 1
+            entry = _Entry(name if count == 1 else f"{name}#{count}", optimizer)
+            self._known[optimizer] = entry
+            if len(self._entries) < MAX_OPTIMIZERS:
+                self._entries.append(entry)
+            else:
+                self.dropped += 1
+        return entry
+
+    def _wrap(self, original: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(original)
+        @way_through
+        def construct(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            original(optimizer, *args, **kwargs)
+            if self._active and not torch.compiler.is_compiling():
+                self._made(optimizer, sys._getframe(1))
+
+        return construct
+
+    @own_work
+    def _made(self, optimizer: Optimizer, frame: FrameType) -> None:
+        started = perf_counter_ns()
+        try:
+            with quiet():
+                self._note(optimizer, frame)
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+        self.own_ns += perf_counter_ns() - started
+
+    def _note(self, optimizer: Optimizer, frame: FrameType) -> None:
+        entry = self._entry(optimizer)
+        entry.source = self._line(_caller(frame, optimizer))
+        entry.after_step = self.last_step
+        self._unmet.append(entry)
+
+
+def _caller(frame: FrameType, made: object) -> FrameType:
+    """The frame that wrote ``SGD(...)``, above the constructors of all its classes."""
+    caller = frame
+    above: FrameType | None = frame
+    for _ in range(MAX_CONSTRUCTORS):
+        if above is None:
+            break
+        code = above.f_code
+        if code.co_argcount and above.f_locals.get(code.co_varnames[0]) is made:
+            caller = above.f_back or caller
+        above = above.f_back
+    return caller
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    found = [p for group in optimizer.param_groups for p in group["params"]]
+    return [p for p in found if isinstance(p, Tensor) and p.is_leaf]
+
+
+def learning_rate(optimizer: Optimizer) -> float:
+    """Of the first group; NaN where there is none, or only an accelerator knows it."""
+    rate = optimizer.param_groups[0].get("lr") if optimizer.param_groups else None
+    if isinstance(rate, Tensor):
+        return float(rate) if rate.device.type == "cpu" and rate.numel() == 1 else math.nan
+    return float(rate) if isinstance(rate, float | int) else math.nan
+
+
+def goes_uphill(optimizer: Optimizer) -> bool:
+    """Whether it maximizes, in all of its groups."""
+    groups = optimizer.param_groups
+    return bool(groups) and all(group.get("maximize") is True for group in groups)

@@ -1,0 +1,106 @@
+"""Calls that cut the graph: which of them to blame for a loss without one, and what to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradscope.diagnose.words import code, name, place
+from gradscope.model.events import Cut
+
+_SOFT = frozenset(
+    {"detach", "data", "no_grad", "inference_mode", "set_grad_enabled", "to", "type", "bool"}
+    | {"eq", "ne", "lt", "le", "gt", "ge", "less", "greater", "isclose"}
+)  # targets and masks are made so on purpose
+_OFF = frozenset({"no_grad", "inference_mode", "set_grad_enabled"})
+
+
+def chosen(cuts: Sequence[Cut]) -> Cut | None:
+    """The one to blame, among those that the loss was computed from.
+
+    The nearest to the loss; what also makes targets and masks only if there is nothing else, or in
+    the statement of the loss itself.
+    """
+    ranked = [
+        (cut.op in _SOFT and (cut.depth or 0) > 0, cut.depth or 0, -position, cut)
+        for position, cut in enumerate(cuts)
+        if cut.depth is not None
+    ]
+    return min(ranked, key=lambda entry: entry[:3])[3] if ranked else None
+
+
+def said_of(cut: Cut) -> str:
+    """```out.argmax(1)` (train.py:6) has cut it off``."""
+    source = cut.source
+    if cut.op in _OFF:
+        return f"it was computed under {name(cut.op)}{place(source)}, where nothing is recorded"
+    called = source.expression if source is not None else ""
+    what = name(called or (code(source) if source is not None and source.text else cut.op))
+    return f"{what}{place(source)} has cut it off from everything before"
+
+
+def advice(cut: Cut) -> tuple[str, str]:
+    """Why it cuts, and what to write instead."""
+    line = cut.source.text if cut.source is not None else ""
+    through_numpy = cut.op in ("detach", "data") and ".numpy()" in line
+    return ADVICE.get("numpy" if through_numpy else cut.op, ADVICE["detach"])
+
+
+_OUT_OF_TORCH = (
+    "A Python number or a numpy array knows nothing of how it was computed; what is computed from "
+    "it has no graph."
+)
+_STEPS = "Its result is an index or a count: it does not change with small changes of its input."
+_SWITCHED_OFF = "In there no graph is recorded, whatever requires a gradient."
+
+ADVICE = {
+    "detach": (
+        "detach() gives the values without the graph behind them.",
+        "{}  # without detach() where the loss is computed",
+    ),
+    "data": (
+        ".data gives the values without the graph behind them.",
+        "{}  # without .data where the loss is computed",
+    ),
+    **dict.fromkeys(
+        ("item", "tolist", "numpy", "from_numpy", "float", "int"),
+        (_OUT_OF_TORCH, "{}  # the tensor itself; .item() and .numpy() only for the log"),
+    ),
+    **dict.fromkeys(
+        ("tensor", "as_tensor", "new_tensor"),
+        (
+            "It copies the values into a new tensor that has no graph.",
+            "torch.stack(losses)  # or the tensor itself, in the place of torch.tensor(...)",
+        ),
+    ),
+    **dict.fromkeys(
+        ("argmax", "argmin", "argsort"),
+        (_STEPS, "loss = F.cross_entropy({}, y)  # takes the scores, not the chosen class"),
+    ),
+    **dict.fromkeys(
+        ("eq", "ne", "lt", "le", "gt", "ge", "less", "greater", "isclose", "bool"),
+        (
+            "A comparison gives True or False: it does not change with small changes of its input.",
+            "loss = F.binary_cross_entropy_with_logits({}, y)  # a loss that has a derivative, in "
+            "the place of the share that is right",
+        ),
+    ),
+    **dict.fromkeys(
+        ("long", "int", "short", "byte", "char", "to", "type"),
+        (
+            "Whole numbers have no gradients: a conversion to them ends the graph.",
+            "{}  # in floating point; convert the target, not the prediction",
+        ),
+    ),
+    **dict.fromkeys(
+        ("bernoulli", "multinomial"),
+        (
+            "A random choice has no derivative.",
+            "loss = -(log_prob * reward).mean()  # or a reparametrised sample, such as "
+            "F.gumbel_softmax({})",
+        ),
+    ),
+    **dict.fromkeys(
+        ("no_grad", "inference_mode", "set_grad_enabled"),
+        (_SWITCHED_OFF, "loss = criterion(model(x), y)  # outside of no_grad() in training"),
+    ),
+}

@@ -1,0 +1,1 @@
+"""Where gradscope meets other tools: notebooks, test runners, trainers."""
