@@ -20,11 +20,12 @@ from torch import Tensor
 from gradscope.capture import held
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
+from gradscope.capture.hooks import copy_of, hook_outputs, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import quiet, recover, transforms_active
 from gradscope.capture.raw import Heard, RawGraph
-from gradscope.capture.stats import SMALL, Collector
+from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import Walked, release
@@ -117,23 +118,11 @@ class BackwardRun:
         for i in before:
             if i not in single:
                 add(nodes[i].register_prehook(partial(at_node, i)))
-        self._listen_lightly([i for i in before if i in single])
+        light = [i for i in before if i in single]
+        hook_outputs(nodes, light, self._at_single, self._hooks)
         at_leaf = self._at_leaf
         for i in self.leaves:
             add(nodes[i].register_prehook(partial(at_leaf, i)))
-
-    def _listen_lightly(self, chosen: list[int]) -> None:
-        """Hooks nodes with one output as a hook of a tensor's would: a fifth of the price.
-
-        What stays behind in a node is an empty dict, so this is for nodes that run only once.
-        """
-        nodes, at_single = self.walked.nodes, self._at_single
-        carrier = torch.empty(0)
-        for i in chosen:
-            hooks = carrier._backward_hooks = {0: partial(at_single, i)}
-            nodes[i]._register_hook_dict(carrier)
-            self._hooks.append(hooks)
-        carrier._backward_hooks = None
 
     @own_work
     def _at_node(self, i: int, gradients: tuple[Tensor | None, ...], hold: bool = True) -> None:
@@ -187,32 +176,7 @@ class BackwardRun:
     @own_work
     def _at_single(self, i: int, gradient: Tensor | None) -> None:
         """The same for a node with one output."""
-        if gradient is None or dispatch_modes() or transforms_active():
-            self._at_node(i, (gradient,))
-            return
-        started = perf_counter_ns()
-        try:
-            task = _task_id()
-            if task != self.task:
-                if self.task is not None:
-                    return
-                self.task = task
-            with NO_FUNCTIONS():
-                asks = self.traits is not None and gradient.dtype is torch.float16
-                count = held.light_count(gradient)
-                if count:
-                    self._heard.append((gradient, gradient._version, (i, 0)))
-                    self._count += count
-                else:
-                    self._collector.put(gradient, self.gradients, (i, 0))
-                if self._count > held.HEARD_ELEMENTS:
-                    self._measure_heard()
-            if asks:
-                self._ask(i, (gradient,), is_leaf=False)
-        except BaseException as error:
-            recover(error)
-            self.failures += 1
-        self.own_ns += perf_counter_ns() - started
+        (self._at_node if self.traits is None else self._at_kept_node)(i, (gradient,))
 
     @own_work
     def _at_leaf(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
@@ -234,7 +198,7 @@ class BackwardRun:
         """Copies of small gradients: a mode would see the engine do it, since we hold them."""
         try:
             with quiet():
-                return tuple([_copy(gradient) for gradient in gradients])
+                return tuple([copy_of(gradient) for gradient in gradients])
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -297,7 +261,7 @@ class BackwardRun:
         leaves = {id(variable): i for i, variable in self.variables}
         heard = self.gradients.keys() | {key for _, _, key in self._heard}
         for asked, gradient in zip(wanted, gradients, strict=False):
-            slot = _slot(asked, ids, leaves)
+            slot = slot_of(asked, ids, leaves)
             if slot is None or slot in heard:
                 continue
             if gradient is None:
@@ -333,26 +297,3 @@ class BackwardRun:
         self._hooks.clear()
         self.variables.clear()
         release(self.walked.nodes)
-
-
-def _slot(asked: Any, ids: dict[Any, int], leaves: dict[int, int]) -> tuple[int, int] | None:
-    """Where in the graph a tensor or ``GradientEdge`` is that a gradient was asked for."""
-    if not isinstance(asked, Tensor):
-        found, output_nr = ids.get(asked.node), asked.output_nr
-    elif asked.grad_fn is not None:
-        found, output_nr = ids.get(asked.grad_fn), asked.output_nr
-    else:
-        found, output_nr = leaves.get(id(unwrapped(asked))), 0
-    return None if found is None else (found, output_nr)
-
-
-def _copy(gradient: Tensor | None) -> Tensor | None:
-    small = type(gradient) is Tensor and gradient.numel() <= SMALL
-    return gradient.detach().clone() if small and gradient is not None else gradient
-
-
-def unwrapped(tensor: Tensor) -> Tensor:
-    """The user's tensor behind what ``torch.func`` made of it."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
-    return tensor

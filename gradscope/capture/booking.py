@@ -8,13 +8,14 @@ from types import CodeType
 
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.engine import EngineCall
+from gradscope.capture.held import Ticket
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.quiet import let_pass
 from gradscope.capture.raw import RawGraph
 from gradscope.capture.reduce import columns, measured
 from gradscope.capture.schedule import Gallery
 from gradscope.capture.snapshot import Snapshot
-from gradscope.capture.stats import Collector, Ticket
+from gradscope.capture.stats import Collector
 from gradscope.capture.updates import Ledger
 from gradscope.model.events import Failure
 from gradscope.model.graph import Source

@@ -15,11 +15,12 @@ from types import FrameType
 
 from torch import Tensor
 
+from gradscope.capture.held import Ticket
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.optimizers import Line
 from gradscope.capture.quiet import quiet
 from gradscope.capture.reduce import measured
-from gradscope.capture.stats import Collector, Ticket
+from gradscope.capture.stats import Collector
 from gradscope.capture.updates import Ledger
 from gradscope.model.events import Call, CallKind
 from gradscope.model.graph import Source

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from gradscope.capture.cuts import CUTTING, Cuts
 from gradscope.capture.dynamo import own_work, way_through
+from gradscope.capture.held import Ticket
 from gradscope.capture.holders import Uses
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
@@ -23,7 +24,7 @@ from gradscope.capture.operands import Shapes, broadcast_operands
 from gradscope.capture.quiet import quiet, recover, tracing
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
-from gradscope.capture.stats import Collector, Ticket
+from gradscope.capture.stats import Collector
 from gradscope.capture.windows import Result, ThreadRecord, Window, Windows
 
 counter: Callable[[], int] = torch._C._autograd._get_sequence_nr

@@ -19,9 +19,8 @@ LIGHT = 4096  # elements; at or below, a tensor may be held
 HELD_ELEMENTS = 1 << 21  # at most so many are held altogether
 HEARD_ELEMENTS = 1 << 20  # of one backward
 
-Ticket = (
-    bytearray  # where the numbers of one tensor arrive: empty until then, a row for ``measured``
-)
+# Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
+Ticket = bytearray
 Heard = tuple[Tensor, int, Any]  # a tensor, its version when it was heard, and the key for it
 _WHOLE = slice(None)
 _REFERRED = 2  # by the entry that holds it and by the call that asks
@@ -30,13 +29,13 @@ _REFERRED = 2  # by the entry that holds it and by the call that asks
 class _Value(NamedTuple):
     data: Tensor
     version: int
-    count: int
+    elements: int
     ticket: Ticket
 
 
 class _Run(NamedTuple):
     heard: list[Heard]
-    count: int
+    elements: int
     sink: dict[Any, Any]
 
 
@@ -77,7 +76,7 @@ class Held:
         """Lets go of what nobody wants any more."""
         self._values = [v for v in self._values if getrefcount(v.ticket) > _REFERRED]
         self._runs = [r for r in self._runs if getrefcount(r.sink) > _REFERRED]
-        self.elements = sum(v.count for v in self._values) + sum(r.count for r in self._runs)
+        self.elements = sum(v.elements for v in self._values) + sum(r.elements for r in self._runs)
 
     def take(self) -> Iterator[tuple[Tensor, int, Any, Any]]:
         """Everything that is still wanted: tensor, version, sink and key; nothing stays held."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gradscope.capture.held import Ticket
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.plan import Edge4, Plan
 from gradscope.capture.reduce import Measured, Row, measured
 from gradscope.capture.snapshot import Snapshot
-from gradscope.capture.stats import Collector, Ticket
+from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
 from gradscope.capture.windows import Window
 

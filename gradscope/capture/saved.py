@@ -57,7 +57,8 @@ def _saved_by(raw: RawGraph, nodes: list[Any]) -> list[Saved]:
     edges = {(source, slot): (target, nr) for source, slot, target, nr in raw.edges}
     found: list[Saved] = []
     for i, node in enumerate(nodes):
-        has = _attributes(type(node))
+        kind: type = type(node)
+        has = _attributes(kind)
         slots = [(name, (i, 0)) for name in _RESULTS if name in has]
         operands = _ADDMM if raw.ops[i] == "AddmmBackward0" else _OPERANDS
         slots += [(n, edges[i, k]) for n, k in operands.items() if n in has and (i, k) in edges]

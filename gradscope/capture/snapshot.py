@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.changes import flat_copy
+from gradscope.capture.held import Ticket
 from gradscope.capture.readable import PLAIN
-from gradscope.capture.stats import SMALL, Collector, Ticket
+from gradscope.capture.stats import SMALL, Collector
 
 
 class Snapshot:

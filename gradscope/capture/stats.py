@@ -47,9 +47,6 @@ SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction pe
 GROUP_ELEMENTS = 1 << 16  # so many fit into the cache while a group is reduced
 WAITING_ELEMENTS = 1 << 19  # at most so many of the user's are kept alive while they wait
 MAX_GROUPS = 2048
-
-
-# Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
 _WHOLE = slice(None)
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
+from gradscope.capture.held import Ticket
 from gradscope.capture.modules import ModuleCall
-from gradscope.capture.stats import Ticket
 
 MAX_WINDOWS = 400_000
 MANY_WINDOWS = 20_000

@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -193,7 +193,12 @@ def _program() -> list[Tensor]:
         schedule.step()
         by_hand.data -= 0.1 * by_hand.grad  # type: ignore[operator]
         losses.append(loss.detach())
-    for spoil in (lambda y: y.add_(1), lambda y: y.sum().backward(), lambda y: y.detach()):
+    spoilers: tuple[Callable[[torch.Tensor], torch.Tensor | None], ...] = (
+        lambda y: y.add_(1),
+        lambda y: y.sum().backward(),
+        lambda y: y.detach(),
+    )
+    for spoil in spoilers:
         y = torch.exp(by_hand)
         other = spoil(y)
         with contextlib.suppress(RuntimeError):
