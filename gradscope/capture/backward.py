@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradscope.capture import held
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
+from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
 from gradscope.capture.hooks import copy_of, hook_outputs, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
@@ -84,9 +84,8 @@ class BackwardRun:
         self.task: int | None = None
         self._handles: list[Any] = []
         self._hooks: list[dict[int, Any]] = []
-        self._heard: list[held.Heard] = []
-        self._parts: list[held.Heard] = []  # of contributions
-        self._count = 0  # elements of both
+        self._heard = Batch(self.gradients)
+        self._parts = Batch(self.contributions)
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -140,14 +139,12 @@ class BackwardRun:
                 for gradient in gradients:
                     if gradient is None:
                         self.gradients[i, nr] = None
-                    elif mine is not None and (count := held.light_count(gradient)):
-                        mine.append((gradient, gradient._version, (i, nr)))
-                        self._count += count
+                    elif mine is not None and (count := light_count(gradient)):
+                        mine.add(gradient, count, (i, nr))
                     else:
                         self._collector.put(gradient, self.gradients, (i, nr))
                     nr += 1  # noqa: SIM113 (enumerate is slower here)
-                if self._count > held.HEARD_ELEMENTS:
-                    self._measure_heard()
+                self._bound()
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -175,8 +172,30 @@ class BackwardRun:
 
     @own_work
     def _at_single(self, i: int, gradient: Tensor | None) -> None:
-        """The same for a node with one output."""
-        (self._at_node if self.traits is None else self._at_kept_node)(i, (gradient,))
+        """The same for a node with one output, most of whose gradients are small."""
+        if self.traits is not None:
+            self._at_kept_node(i, (gradient,))
+            return
+        if type(gradient) is not Tensor or dispatch_modes() or transforms_active():
+            self._at_node(i, (gradient,))
+            return
+        started = perf_counter_ns()
+        try:
+            if _task_id() != self.task:
+                if self.task is not None:
+                    return
+                self.task = _task_id()
+            with NO_FUNCTIONS():
+                count = light_count(gradient)
+                if count:
+                    self._heard.add(gradient, count, (i, 0))
+                else:
+                    self._collector.put(gradient, self.gradients, (i, 0))
+            self._bound()
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+        self.own_ns += perf_counter_ns() - started
 
     @own_work
     def _at_leaf(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
@@ -227,39 +246,36 @@ class BackwardRun:
                     gradient = sent[slot]
                     if gradient is None:
                         self.contributions[edge] = None
-                    elif hold and (count := held.light_count(gradient)):
-                        self._parts.append((gradient, gradient._version, edge))
-                        self._count += count
-                    else:
+                    elif hold and (count := light_count(gradient)):
+                        self._parts.add(gradient, count, edge)
+                    elif self.traits is not None or edge not in self.plan.often:
                         self._collector.put(gradient, self.contributions, edge)
-                if self._count > held.HEARD_ELEMENTS:
-                    self._measure_heard()
+                self._bound()
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _measure_heard(self) -> None:
-        """Has what was heard so far measured, so that no more of it is held."""
-        for heard, sink in ((self._heard, self.gradients), (self._parts, self.contributions)):
-            self._collector.put_all(heard, sink)
-            heard.clear()
-        self._count = 0
+    def _bound(self) -> None:
+        """Has what was heard so far measured if it is much, so that no more of it is held."""
+        if self._heard.elements + self._parts.elements > HEARD_ELEMENTS:
+            self._collector.put_batch(self._heard)
+            self._collector.put_batch(self._parts)
 
     def hand_over(self, wanted: bool) -> None:
         """After the run: has what was heard measured, or held until that is known to be wanted."""
-        if wanted:
-            self._measure_heard()
-            return
-        (heard, parts), (self._heard, self._parts) = (self._heard, self._parts), ([], [])
-        self._collector.hold_run(heard, self._count, self.gradients)
-        self._collector.hold_run(parts, 0, self.contributions)
+        for heard in (self._heard, self._parts):
+            if wanted:
+                self._collector.put_batch(heard)
+            else:
+                self._collector.hold_batch(heard)
+        self._heard, self._parts = Batch(self.gradients), Batch(self.contributions)
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
         ids = {node: i for i, node in enumerate(self.walked.nodes)}
         leaves = {id(variable): i for i, variable in self.variables}
-        heard = self.gradients.keys() | {key for _, _, key in self._heard}
+        heard = self.gradients.keys() | set(self._heard.keys())
         for asked, gradient in zip(wanted, gradients, strict=False):
             slot = slot_of(asked, ids, leaves)
             if slot is None or slot in heard:

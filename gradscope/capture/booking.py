@@ -119,6 +119,7 @@ class Booking:
             self._note_values(pending, raw)
             if pending.chosen or self.flagged:
                 raw.measure_leaves(self._collector)
+                self._collector.measure_held(raw.value_tickets().values())
             self._gallery.offer(
                 pending.index,
                 raw,

@@ -31,6 +31,7 @@ from gradscope.model.events import Failure
 from gradscope.model.graph import Source
 
 MAX_PAST = 32  # backwards that are remembered
+MAX_WITH_NODES = 4  # of them with their nodes, whose values stay held as long
 MAX_PAST_NODES = 50_000  # of their graphs together
 _CHANGED = re.compile(r"is at version (\d+); expected version (\d+)")
 _FREED = "backward through the graph a second time"
@@ -76,6 +77,10 @@ class Failing:
         thread, made = threading.get_ident(), pending.made_before
         self._past.append(_Past(pending.index, thread, root, made, sequence, windows))
         self._nodes += len(sequence)
+        if len(self._past) > MAX_WITH_NODES:
+            old = self._past[-1 - MAX_WITH_NODES]
+            self._nodes -= len(old.sequence)
+            self._past[-1 - MAX_WITH_NODES] = old._replace(sequence=[], windows=[])
         while len(self._past) > MAX_PAST or self._nodes > MAX_PAST_NODES:
             self._nodes -= len(self._past.popleft().sequence)
 

@@ -9,19 +9,21 @@ measured when too many are held, before an in-place change, and at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Container, Iterator
+from itertools import repeat
 from sys import getrefcount
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 LIGHT = 4096  # elements; at or below, a tensor may be held
-HELD_ELEMENTS = 1 << 21  # at most so many are held altogether
-HEARD_ELEMENTS = 1 << 20  # of one backward
+HELD_ELEMENTS = 1 << 24  # at most so many are held altogether: 64 MB of float32
+HEARD_ELEMENTS = 1 << 22  # of one backward
 
 # Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
 Ticket = bytearray
-Heard = tuple[Tensor, int, Any]  # a tensor, its version when it was heard, and the key for it
+Waiting = tuple[Tensor, int, Any, Any]  # a tensor, its version when it was heard, sink and key
 _WHOLE = slice(None)
 _REFERRED = 2  # by the entry that holds it and by the call that asks
 
@@ -33,10 +35,41 @@ class _Value(NamedTuple):
     ticket: Ticket
 
 
-class _Run(NamedTuple):
-    heard: list[Heard]
-    elements: int
-    sink: dict[Any, Any]
+class Batch:
+    """Gradients of one backward, in lists: tuples would give the garbage collector much to do.
+
+    Args:
+        sink: Where their numbers arrive, by key, if it is kept.
+
+    Attributes:
+        elements: Of all of them together.
+    """
+
+    __slots__ = ("_keys", "_tensors", "_versions", "elements", "sink")
+
+    def __init__(self, sink: dict[Any, Any]) -> None:
+        self.sink = sink
+        self.elements = 0
+        self._tensors: list[Tensor] = []
+        self._versions: list[int] = []
+        self._keys: list[Any] = []
+
+    def add(self, tensor: Tensor, elements: int, key: object) -> None:
+        """Holds a gradient as it is now."""
+        self._tensors.append(tensor)
+        self._versions.append(tensor._version)
+        self._keys.append(key)
+        self.elements += elements
+
+    def keys(self) -> list[Any]:
+        """The keys of all gradients."""
+        return self._keys
+
+    def take(self) -> Iterator[Waiting]:
+        """All of them, which are then let go of."""
+        tensors, versions, keys = self._tensors, self._versions, self._keys
+        self._tensors, self._versions, self._keys, self.elements = [], [], [], 0
+        return zip(tensors, versions, repeat(self.sink), keys, strict=False)
 
 
 def light_count(gradient: Tensor) -> int:
@@ -57,7 +90,7 @@ class Held:
     def __init__(self) -> None:
         self.elements = 0
         self._values: list[_Value] = []
-        self._runs: list[_Run] = []
+        self._batches: list[Batch] = []
 
     def value(self, tensor: Tensor, count: int) -> Ticket:
         """Holds the data of a forward result; its numbers arrive in the ticket if it is kept."""
@@ -66,25 +99,53 @@ class Held:
         self.elements += count
         return ticket
 
-    def run(self, heard: list[Heard], count: int, sink: dict[Any, Any]) -> None:
-        """Holds gradients of one backward, whose numbers arrive in ``sink`` if it is kept."""
-        if heard:
-            self._runs.append(_Run(heard, count, sink))
-            self.elements += count
+    def batch(self, batch: Batch) -> None:
+        """Holds gradients of one backward."""
+        if batch.elements:
+            self._batches.append(batch)
+            self.elements += batch.elements
 
     def prune(self) -> None:
         """Lets go of what nobody wants any more."""
         self._values = [v for v in self._values if getrefcount(v.ticket) > _REFERRED]
-        self._runs = [r for r in self._runs if getrefcount(r.sink) > _REFERRED]
-        self.elements = sum(v.elements for v in self._values) + sum(r.elements for r in self._runs)
+        self._batches = [b for b in self._batches if getrefcount(b.sink) > _REFERRED]
+        self.elements = sum(value.elements for value in self._values)
+        self.elements += sum(batch.elements for batch in self._batches)
 
-    def take(self) -> Iterator[tuple[Tensor, int, Any, Any]]:
+    def values(self, tickets: Container[int]) -> Iterator[Waiting]:
+        """The values with these tickets, by id; they are held no longer."""
+        found = [v for v in self._values if id(v.ticket) in tickets]
+        if found:
+            self._values = [v for v in self._values if id(v.ticket) not in tickets]
+        for value in found:
+            self.elements -= value.elements
+            yield value.data, value.version, value.ticket, _WHOLE
+
+    def excess(self) -> Iterator[Waiting]:
+        """What must be measured since too much is held: values first, they are wanted for longer.
+
+        The gradients of the latest backward are let go of when the next one is over.
+        """
+        if self.elements <= HELD_ELEMENTS:
+            return
+        self.prune()
+        values, batches = deque(self._values), deque(self._batches)
+        while values and self.elements > HELD_ELEMENTS // 2:
+            value = values.popleft()
+            self.elements -= value.elements
+            yield value.data, value.version, value.ticket, _WHOLE
+        while batches and self.elements > HELD_ELEMENTS // 2:
+            batch = batches.popleft()
+            self.elements -= batch.elements
+            yield from batch.take()
+        self._values, self._batches = list(values), list(batches)
+
+    def take(self) -> Iterator[Waiting]:
         """Everything that is still wanted: tensor, version, sink and key; nothing stays held."""
         self.prune()
-        values, runs = self._values, self._runs
-        self._values, self._runs, self.elements = [], [], 0
+        values, batches = self._values, self._batches
+        self._values, self._batches, self.elements = [], [], 0
         for data, version, _, ticket in values:
             yield data, version, ticket, _WHOLE
-        for heard, _, sink in runs:
-            for tensor, version, key in heard:
-                yield tensor, version, sink, key
+        for batch in batches:
+            yield from batch.take()

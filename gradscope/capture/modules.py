@@ -20,7 +20,7 @@ from torch.nn.modules.module import (
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.holders import Holders
 from gradscope.capture.names import Names
-from gradscope.capture.quiet import recover
+from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.tree import named_parameters, submodules
 
 MAX_NAMINGS = 64  # readings of the user's variables; one usually names all modules
@@ -211,10 +211,11 @@ class ModuleTracker:
             self._parameters = dict(alive)
         name = self._name(module)
         self._roots[id(module)] = (weakref.ref(module), name)
-        self.holders.read(name or type(module).__name__, module)
-        for path, parameter in named_parameters(module):
-            found = f"{name or type(module).__name__}.{path}"
-            self._parameters[id(parameter)] = (weakref.ref(parameter), found)
+        with quiet():
+            self.holders.read(name or type(module).__name__, module)
+            for path, parameter in named_parameters(module):
+                found = f"{name or type(module).__name__}.{path}"
+                self._parameters[id(parameter)] = (weakref.ref(parameter), found)
         return name
 
     def _name(self, module: nn.Module) -> str:

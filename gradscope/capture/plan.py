@@ -13,6 +13,7 @@ Edge4 = tuple[int, int, int, int]  # source, slot, target, output_nr
 # A node, its attribute, the node's output whose value is there, and the source of a view's value.
 Saved = tuple[int, str, tuple[int, int], tuple[int, int]]
 
+MANY_USES = 8  # of a leaf; beyond, what each use contributes is heard only if that is cheap
 _UNNAMED = "CppFunction"  # the type of nodes that have none of their own
 
 
@@ -33,6 +34,7 @@ class Plan:
         after: Nodes to listen at after they ran: ``(node, [(slot, edge)], received)``. The edges
             lead to targets that sum up several; ``received`` tells whether what the node received
             is read there, too.
+        often: Edges to leaves that are used many times, such as the weights of a recurrence.
         saved: What ``read_saved`` may read, once it was asked for.
     """
 
@@ -56,6 +58,11 @@ class Plan:
         self.before: list[int] = []
         self.after: list[tuple[int, list[tuple[int, int]], bool]] = []
         self.single: set[int] = set()
+        self.often = {
+            index
+            for index, (_, _, target, _) in enumerate(self.edges)
+            if self.leaves.get(target, 0) > MANY_USES
+        }
         self.saved: list[Saved] | None = None
         self._choose(walked, _shared(self.edges, fan_in))
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import gc
 import math
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Heard, Held, Ticket
+from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Batch, Held, Ticket
 from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active
 from gradscope.capture.readable import PLAIN, Unreadable, is_wrapped, readable
 from gradscope.capture.reduce import (
@@ -99,24 +100,28 @@ class Collector:
         self._make_room()
         return ticket
 
-    def hold_run(self, heard: list[Heard], count: int, sink: dict[Any, Any]) -> None:
-        """The same for gradients of one backward."""
-        self._held.run(heard, count, sink)
-        self._make_room()
+    def hold_batch(self, batch: Batch) -> None:
+        """The same for gradients of one backward; there may be too much held after it."""
+        self._held.batch(batch)
 
     @property
     def is_half_full(self) -> bool:
         """Whether much is held that might be let go of."""
         return self._held.elements > HELD_ELEMENTS // 2
 
+    def measure_held(self, tickets: Iterable[Ticket | None]) -> None:
+        """Has held values measured that are certain to be wanted."""
+        for held in self._held.values({id(ticket) for ticket in tickets}):
+            self._put_unchanged(*held)
+
     def let_go(self) -> None:
         """Lets go of what is held and nobody wants any more."""
         self._held.prune()
 
-    def put_all(self, heard: list[Heard], sink: dict[Any, Any]) -> None:
+    def put_batch(self, batch: Batch) -> None:
         """Measures gradients of one backward, each unless it was changed since."""
-        for tensor, version, key in heard:
-            self._put_unchanged(tensor, version, sink, key)
+        for waiting in batch.take():
+            self._put_unchanged(*waiting)
 
     def _put_unchanged(self, tensor: Tensor, version: int, sink: Any, key: object) -> None:
         if tensor._version == version:
@@ -125,9 +130,8 @@ class Collector:
             self.drop("tensors changed in place before measurement")
 
     def _make_room(self) -> None:
-        if self._held.elements > HELD_ELEMENTS:
-            for held in self._held.take():
-                self._put_unchanged(*held)
+        for held in self._held.excess():
+            self._put_unchanged(*held)
 
     def put(self, tensor: Tensor, sink: Any, key: object, copy: bool = False) -> None:
         """Sets ``sink[key]`` to a row for ``measured``, by ``settle`` at the latest.

@@ -130,9 +130,11 @@ class StepRecorder:
             recover(failure)
             self.failures += 1
         finally:
-            if begun.collects:
-                gc.enable()
-            self._forget(begun)
+            try:
+                self._forget(begun)  # the less there is, the less the collector has to do
+            finally:
+                if begun.collects:
+                    gc.enable()
         self.failures += begun.run.failures
         self.own_ns += begun.own_ns + begun.run.own_ns + perf_counter_ns() - started
 

@@ -25,7 +25,6 @@ from gradscope.capture.ending import (
     measure_leaves,
     name_the_rest,
     never_reached,
-    script_error,
 )
 from gradscope.capture.engine import EngineWatch
 from gradscope.capture.forked import retire_in_children
@@ -39,6 +38,7 @@ from gradscope.capture.options import CaptureOptions
 from gradscope.capture.patches import Functions, Threads
 from gradscope.capture.pause import Pause
 from gradscope.capture.quiet import let_pass, quiet
+from gradscope.capture.raised import script_error
 from gradscope.capture.schedule import Gallery
 from gradscope.capture.source import UserCode, forget, message_of, place
 from gradscope.capture.stack import walk_limit
@@ -47,6 +47,7 @@ from gradscope.capture.steps import StepRecorder
 from gradscope.capture.updates import Ledger
 from gradscope.capture.verify import FunctionWatch
 from gradscope.capture.walk import DEEP, walk
+from gradscope.capture.warned import install as install_warnings
 from gradscope.capture.within import InsideEngine
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import Overhead, Trace
@@ -111,6 +112,7 @@ class Tracer:
         self._started_ns = perf_counter_ns()
         forget()
         try:
+            install_warnings(self._undo)
             retire_in_children(self)
             self._undo.callback(self.retire)
             self._undo.callback(take_off, self._forward)  # what an interrupt may have left there
@@ -149,7 +151,8 @@ class Tracer:
         graphs = self._finish(frame, error)
         still_deep = self._attempt(self._release_stack)
         steps = sorted(self._booking.steps, key=lambda s: s.index)
-        kept = self._attempt(lambda: self._gallery.graphs(len(steps))) or {}
+        with quiet():
+            kept = self._attempt(lambda: self._gallery.graphs(len(steps))) or {}
         return Trace(
             target=self._target,
             argv=self._argv,
