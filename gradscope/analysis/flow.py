@@ -8,7 +8,7 @@ tensors of one size the two give the same ratios.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -57,6 +57,11 @@ class Flow:
     hops: tuple[Hop, ...]
 
     @property
+    def nodes(self) -> tuple[int, ...]:
+        """Ids of the nodes on it."""
+        return tuple([hop.node for hop in self.hops])
+
+    @property
     def gain(self) -> float | None:
         """Norm at the target over norm at the root; None where one was not measured."""
         return self.hops[-1].product if self.hops else None
@@ -95,29 +100,32 @@ def flow(graph: Graph, target: int) -> Flow:
     """
     if not 0 <= target < len(graph.structure.nodes):
         raise IndexError(f"the graph has no node {target}")
-    hops = [
-        Hop(
-            node=node,
-            edge=edge,
-            arriving=None if edge is None else edge_norm(graph, edge),
-            received=received_norm(graph, node),
-        )
-        for node, edge in dominant_path(graph, target)
-    ]
-    return Flow(target, tuple(_with_gains(hops)))
+    path = dominant_path(graph, target)
+    arriving = [None if edge is None else edge_norm(graph, edge) for _, edge in path]
+    received = [received_norm(graph, node) for node, _ in path]
+    gains = _gains(arriving, received)
+    first = next((norm for norm in received if norm is not None), None)
+    return Flow(
+        target,
+        tuple(
+            Hop(node, edge, came, got, gain, _ratio(got, first))
+            for (node, edge), came, got, gain in zip(path, arriving, received, gains, strict=True)
+        ),
+    )
 
 
-def _with_gains(hops: list[Hop]) -> Iterable[Hop]:
-    """Fills in ``gain`` and ``product``; a gap of unmeasured hops belongs to the hop before it."""
+def _gains(
+    arriving: Sequence[float | None], received: Sequence[float | None]
+) -> list[float | None]:
+    """What every hop did; a gap of unmeasured hops belongs to the hop before it."""
     following: float | None = None
     gains: list[float | None] = []
-    for hop in reversed(hops):
-        gains.append(_ratio(following, hop.received))
-        if hop.received is not None:
-            following = hop.arriving if hop.arriving is not None else hop.received
-    first = next((hop.received for hop in hops if hop.received is not None), None)
-    for hop, gain in zip(hops, reversed(gains), strict=True):
-        yield Hop(hop.node, hop.edge, hop.arriving, hop.received, gain, _ratio(hop.received, first))
+    for came, got in zip(reversed(arriving), reversed(received), strict=True):
+        gains.append(_ratio(following, got))
+        if got is not None:
+            following = came if came is not None else got
+    gains.reverse()
+    return gains
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:

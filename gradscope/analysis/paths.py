@@ -97,6 +97,9 @@ def _farther(structure: Structure, depth: list[int], index: int, best: int) -> b
 
 def received_norm(graph: Graph, node: int) -> float | None:
     """L2 norm over all gradients the node received; None where nothing was measured."""
+    if graph.structure.nodes[node].inputs == 1:
+        stats = graph.gradients.get((node, 0))
+        return None if stats is None or stats.l2_norm is None else abs(stats.l2_norm)
     norms = [
         stats.l2_norm
         for nr in range(graph.structure.nodes[node].inputs)
@@ -111,7 +114,7 @@ def edge_norm(graph: Graph, edge: int) -> float | None:
     if stats is None and edge not in graph.contributions:
         here = graph.structure.edges[edge]
         rivals = graph.structure.incoming[here.target]
-        shared = any(
+        shared = len(rivals) > 1 and any(
             graph.structure.edges[other].output_nr == here.output_nr
             for other in rivals
             if other != edge

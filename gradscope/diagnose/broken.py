@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradscope.analysis.paths import op_base
@@ -63,7 +64,7 @@ def find_broken(run: Run) -> Broken | None:
 
     Steps that a mixed-precision scaler skips are none.
     """
-    bad = _bad_steps(run)
+    bad = run.broken_steps
     if not bad or _skipped_by_scaler(run, bad):
         return None
     step = run.step(bad[0])
@@ -97,18 +98,7 @@ def told(rule: Rule, broken: Broken) -> Finding:
     return _at_op(rule, broken, broken.origin, broken.node)
 
 
-def _bad_steps(run: Run) -> list[int]:
-    """Steps whose gradients or whose loss were not finite."""
-    bad = set(run.nonfinite_steps)
-    bad |= {
-        step.index
-        for step, graph in run.trace.graphs
-        if graph.backward_ran and forward_origin(graph) is not None
-    }
-    return sorted(bad)
-
-
-def _skipped_by_scaler(run: Run, bad: list[int]) -> bool:
+def _skipped_by_scaler(run: Run, bad: Sequence[int]) -> bool:
     """Whether no update used those gradients and the training went on without them."""
     updated_after = {update.after_step for update in run.trace.updates}
     last = run.trace.steps[-1].index

@@ -12,7 +12,6 @@ kind (at least three of them), and the total must not hang on its largest step.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +19,9 @@ from itertools import pairwise
 from statistics import median
 
 from gradscope.analysis.flow import Flow, Hop
-from gradscope.analysis.paths import direct_leaves, role, side_leaves
-from gradscope.model.graph import Graph, Structure
+from gradscope.analysis.paths import direct_leaves
+from gradscope.diagnose.layout import REPEATED, Layout, Layouts
+from gradscope.model.graph import Graph
 
 DECADES = 3.0  # RULES: log10(g_loss_side / g_input_side)
 CORRELATION = 0.7  # RULES: Spearman(depth, log g)
@@ -29,7 +29,6 @@ SITES = 4  # RULES: at least so many
 SUSTAINED = 2.5  # decades that must remain without the largest step
 UNTRAINED = 6.0  # the same where nothing is trained: y = 2 * y ten times over is a lesson
 TYPICAL = 2.0  # decades that must remain when every gain is the median of its kind
-REPEATED = 3  # fewer gains than this are not a kind
 
 
 @dataclass(frozen=True)
@@ -115,75 +114,41 @@ def trend(graph: Graph, way: Flow, *, through_time: bool) -> Trend:
         way: From the loss to the input end.
         through_time: Whether steps of a recurrence count; otherwise their gains are left out.
     """
-    start = _start(graph.structure, way.hops)
-    hops = way.hops[start:]
-    recurrent = range(0) if through_time else _recurrence(graph.structure, hops)
+    return trend_in(Layouts().of(graph.structure, way.nodes, through_time=through_time), graph, way)
+
+
+def trend_in(layout: Layout, graph: Graph, way: Flow) -> Trend:
+    """The same for a way whose layout is known."""
+    hops, recurrent = way.hops[layout.start :], layout.recurrent
     sites: list[int] = []
     logs: list[float] = []
     level = 0.0
     previous: tuple[int, float] | None = None
-    for position, hop in enumerate(hops):
+    for position, (hop, role) in enumerate(zip(hops, layout.roles, strict=True)):
         if hop.received is None:
             continue
         if not 0 < hop.received < math.inf:
             dies = hop.received == 0 and bool(sites) and position not in recurrent
             return Trend(graph, hops, tuple(sites), tuple(logs), position if dies else None)
         if previous is not None:
-            level += _change(graph, hops, previous, (position, hop.received), recurrent)
+            level += _change(layout, hops, previous, (position, hop.received))
         previous = (position, hop.received)
-        if role(graph.structure.nodes[hop.node].op) == "work" and position not in recurrent:
+        if role == "work" and position not in recurrent:
             sites.append(position)
             logs.append(level)
     return Trend(graph, hops, tuple(sites), tuple(logs), None)
 
 
 def _change(
-    graph: Graph,
-    hops: Sequence[Hop],
-    previous: tuple[int, float],
-    here: tuple[int, float],
-    recurrent: range,
+    layout: Layout, hops: Sequence[Hop], previous: tuple[int, float], here: tuple[int, float]
 ) -> float:
     """Decades between two measured hops, without what a neutral op did."""
-    if previous[0] in recurrent and here[0] in recurrent:
+    if previous[0] in layout.recurrent and here[0] in layout.recurrent:
         return 0.0
-    if role(graph.structure.nodes[hops[previous[0]].node].op) != "spread":
+    if layout.roles[previous[0]] != "spread":
         return math.log10(here[1]) - math.log10(previous[1])
     fan_in = hops[here[0]].fan_in
     return math.log10(fan_in) if fan_in and math.isfinite(fan_in) else 0.0
-
-
-def _start(structure: Structure, hops: Sequence[Hop]) -> int:
-    """Position of the model's output: the first op with a parameter, else past the scalars."""
-    for position, (hop, onward) in enumerate(pairwise(hops)):
-        if direct_leaves(structure, hop.node) - {onward.node}:
-            return position
-    for position, hop in enumerate(hops):
-        shape = structure.nodes[hop.node].shape
-        if shape is not None and math.prod(shape) > 1:
-            return position
-    return 0
-
-
-def _recurrence(structure: Structure, hops: Sequence[Hop]) -> range:
-    """Positions from the first to the last use of parameters that are used again and again.
-
-    Layers have parameters of their own; steps through time share them. A parameter shared by
-    layers that also have their own (one PReLU for all) makes no recurrence.
-    """
-    path = frozenset(hop.node for hop in hops)
-    beside = [side_leaves(structure, hop.node, path) for hop in hops]
-    uses = Counter(leaf for leaves in beside for leaf in leaves)
-    again = [
-        position
-        for position, leaves in enumerate(beside)
-        if leaves and all(uses[leaf] >= REPEATED for leaf in leaves)
-    ]
-    if not again:
-        return range(0)
-    segment = range(again[0], again[-1] + 1)
-    own = sum(bool(beside[position]) for position in segment) - len(again)
-    return segment if own * 2 < len(again) else range(0)
 
 
 def spearman(values: Sequence[float]) -> float:

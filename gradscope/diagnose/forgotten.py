@@ -7,6 +7,7 @@ from functools import cached_property
 
 from gradscope.analysis.paths import op_base, role
 from gradscope.diagnose.around import leaves_of, towards_leaves, towards_loss, users_of
+from gradscope.diagnose.front import is_forgotten_front
 from gradscope.diagnose.run import Run
 from gradscope.model.graph import Node, Source
 from gradscope.model.trace import Parameter
@@ -19,7 +20,7 @@ class Reason:
     """What makes a parameter forgotten, or only unused by the optimizer.
 
     Attributes:
-        kind: ``unregistered``, ``loose``, ``gap``, ``stale``, ``head`` or ``unknown``.
+        kind: ``unregistered``, ``loose``, ``gap``, ``stale``, ``head``, ``front`` or ``unknown``.
         source: The line that uses the parameter.
         module: The module that uses it.
         nodes: The op that uses it, in the graph of ``step``.
@@ -76,6 +77,14 @@ _TEXTS = {
         "what is trained.",
         "optimizer.add_param_group({'params': [*layer.parameters()]})",
     ),
+    "front": (
+        ", though all that is updated works on its result, and they are as random as on the day "
+        "they were made",
+        "The optimizer was given the parameters of the part behind it alone, and backward runs "
+        "through it for nothing.",
+        "optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=lr)  "
+        "# or encoder.requires_grad_(False)",
+    ),
     "stale": (
         ", while an optimizer holds parameters that nothing uses",
         "The layer or the model was made anew after the optimizer had taken the parameters of the "
@@ -96,6 +105,8 @@ class Reasons:
 
     def __init__(self, run: Run) -> None:
         self._parameters = run.trace.parameters
+        self._trace = run.trace
+        self._fronts: dict[int, bool] = {}
         self._graphs = [
             (step, graph)
             for step, graph in reversed(run.trace.graphs)
@@ -129,6 +140,8 @@ class Reasons:
             return "unregistered"
         if self._has_stale(parameter):
             return "stale"
+        if above and not below and self._is_front(position):
+            return "front"
         if not self._is_minority:
             return "unknown"  # adapters and prompts are trained around a large rest
         if above and below:
@@ -183,6 +196,12 @@ class Reasons:
             above = [structure.nodes[i] for i in users_of(structure, above[0].id)]
         bases = {op_base(node.op) for node in above}
         return bool(bases) and bases <= _CLASS_LOSSES
+
+    def _is_front(self, position: int) -> bool:
+        if position not in self._fronts:
+            graph = self._graphs[position][1]
+            self._fronts[position] = is_forgotten_front(self._trace, graph, self._idle)
+        return self._fronts[position]
 
     def _leaves_of(self, position: int) -> dict[int, Node]:
         if position not in self._leaves:

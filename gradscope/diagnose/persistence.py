@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gradscope.diagnose.depth import Trend, trend
+from gradscope.diagnose.depth import Trend
 from gradscope.diagnose.run import Run, Story
 from gradscope.diagnose.words import count
 from gradscope.model.finding import Severity
@@ -62,8 +62,7 @@ def find_habit(
     judged = [
         (step.index, found)
         for step, graph in story.judged
-        if (way := run.main_flow(step)) is not None
-        and (found := trend(graph, way, through_time=through_time)).sites
+        if (found := run.trend(step, graph, through_time=through_time)) is not None and found.sites
     ]
     seen = [(index, found) for index, found in judged if ill(found)]
     if not seen or seen[-1][0] != judged[-1][0]:

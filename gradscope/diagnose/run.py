@@ -10,6 +10,9 @@ from random import Random
 
 from gradscope.analysis.flow import Flow, flow
 from gradscope.analysis.paths import deepest_node
+from gradscope.diagnose.depth import Trend, trend_in
+from gradscope.diagnose.layout import Layouts
+from gradscope.diagnose.nonfinite import forward_origin
 from gradscope.diagnose.through_time import Recurrence, recurrence
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import Parameter, Step, Trace
@@ -60,6 +63,8 @@ class Run:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self._layouts = Layouts()
+        self._trends: dict[tuple[int, range], Trend] = {}
         self._ends: dict[int, int | None] = {}
         self._flows: dict[int, Flow | None] = {}
         self._recurrences: dict[int, tuple[tuple[int, Recurrence], ...]] = {}
@@ -90,6 +95,23 @@ class Run:
             self._ends[key] = deepest_node(graph.structure)
         end = self._ends[key]
         return None if end is None else flow(graph, end)
+
+    def trend(self, step: Step, graph: Graph, *, through_time: bool) -> Trend | None:
+        """How the gradient's size changes along that way; None where there is none.
+
+        Args:
+            step: The backward.
+            graph: Its graph.
+            through_time: Whether the steps of a recurrence count like layers.
+        """
+        way = self.main_flow(step)
+        if way is None:
+            return None
+        layout = self._layouts.of(graph.structure, way.nodes, through_time=through_time)
+        key = (step.index, layout.recurrent)
+        if key not in self._trends:
+            self._trends[key] = trend_in(layout, graph, way)
+        return self._trends[key]
 
     def trains(self, story: Story) -> bool:
         """Whether its backwards train anything: derivatives of derivatives grow without."""
@@ -149,6 +171,17 @@ class Run:
         found = {step for p in self.trace.parameters for step in _nonfinite(p, doubtful_from)}
         found |= {step.index for step, graph in self.trace.graphs if _has_nonfinite(graph)}
         return tuple(sorted(found))
+
+    @cached_property
+    def broken_steps(self) -> tuple[int, ...]:
+        """Indices of the steps whose gradients or whose loss were not finite, ascending."""
+        bad = set(self.nonfinite_steps)
+        bad |= {
+            step.index
+            for step, graph in self.trace.graphs
+            if graph.backward_ran and forward_origin(graph) is not None
+        }
+        return tuple(sorted(bad))
 
     def step(self, index: int) -> Step | None:
         """The step with that index."""

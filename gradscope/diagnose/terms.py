@@ -25,7 +25,8 @@ class Term:
     Attributes:
         node: Where it ends, at the loss's side.
         norm: Of the gradient that it sends to what other terms lead to as well.
-        weighted: Whether it was multiplied by a number of its own.
+        weighted: Whether it was multiplied by a number of its own, or its gradient by one in a
+            custom ``autograd.Function``.
     """
 
     node: Node
@@ -36,22 +37,24 @@ class Term:
 def terms(graph: Graph) -> tuple[Term, ...]:
     """The summands whose gradients meet, those that only hold weights down left out."""
     structure = graph.structure
-    if not any(node.kind == "parameter" for node in structure.nodes):
-        return ()  # a formula is differentiated, not learned
-    ends = _ends(structure)
-    if not 2 <= len(ends) <= MOST:
-        return ()
+    ends = _ends(structure) if has_terms(structure) else {}
     reached = {end: towards_leaves(structure, [end]) | {end} for end in ends}
     owners: dict[int, set[int]] = {}
     for end, nodes in reached.items():
         for node in nodes:
             owners.setdefault(node, set()).add(end)
     return tuple(
-        Term(structure.nodes[end], norm, weighted)
+        Term(structure.nodes[end], norm, weighted or _is_custom(structure, reached[end], owners))
         for end, weighted in sorted(ends.items())
         if not _is_penalty(structure, reached[end], owners)
         and (norm := _sent(graph, end, reached[end], owners)) is not None
     )
+
+
+def has_terms(structure: Structure) -> bool:
+    """Whether a loss of several terms is learned from; a formula is only differentiated."""
+    learns = any(node.kind == "parameter" for node in structure.nodes)
+    return learns and 2 <= len(_ends(structure)) <= MOST
 
 
 def _ends(structure: Structure) -> dict[int, bool]:
@@ -104,6 +107,12 @@ def _sent(graph: Graph, end: int, mine: set[int], owners: dict[int, set[int]]) -
         and (norm := edge_norm(graph, edge)) is not None
     ]
     return math.hypot(*norms) if norms else None
+
+
+def _is_custom(structure: Structure, mine: set[int], owners: dict[int, set[int]]) -> bool:
+    """Whether a backward written in Python is among the term's own nodes: torch's have a number."""
+    own = [node for node in mine if len(owners[node]) == 1]
+    return any(op.endswith("Backward") for op in _ops(structure, own))
 
 
 def _is_penalty(structure: Structure, mine: set[int], owners: dict[int, set[int]]) -> bool:

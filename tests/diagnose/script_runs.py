@@ -17,6 +17,7 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 _BACKWARD = re.compile(r"^(\s*)(?!def )(.+?)\.backward\((.*)$", re.MULTILINE)
 _LR = re.compile(r"\blr\s*=\s*([\d.e-]+)")
 _RAISES = re.compile(r"^# raises: (\w+)$", re.MULTILINE)
+_UNSCALED = re.compile(r"^# unscaled: ", re.MULTILINE)
 _EXPECT = re.compile(r"#\s*expect:\s*(\w+)")
 
 
@@ -24,10 +25,11 @@ def variant(text: str, seed: int, scale: float) -> str:
     """The script with another seed and its loss multiplied by ``scale``.
 
     Plain gradient descent gets a learning rate divided by the same number, so that it trains as
-    before; the adaptive optimizers need no help.
+    before; the adaptive optimizers need no help. A script about the very factor of its loss says
+    ``# unscaled: why`` and keeps it.
     """
     text = text.replace("manual_seed(0)", f"manual_seed({seed})")
-    if scale == 1.0:
+    if scale == 1.0 or _UNSCALED.search(text):
         return text
     text = _BACKWARD.sub(rf"\1(\2).mul({scale!r}).backward(\3", text)
     if "SGD(" in text or "optim" not in text:

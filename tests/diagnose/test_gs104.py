@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from gradscope.diagnose import diagnose
+from gradscope.model.trace import Update
 from tests.diagnose.traces import INF, NAN, history_trace, judge
 
 QUIET = [1.0 + 0.3 * ((i * 7) % 5) for i in range(30)]  # 1 to 2.2
@@ -77,3 +79,11 @@ def test_losses_below_zero_are_no_measure() -> None:
 def test_a_growth_that_lasts_is_reported_once() -> None:
     norms = QUIET + [1000.0 * 1.5**i for i in range(15)]
     assert {f.code for f in diagnose(history_trace(norms, norms)).findings} == {"GS102"}
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, 1), (4, 1), (20, 0)])
+def test_a_line_search_that_goes_too_far_comes_back(every: int, expected: int) -> None:
+    """LBFGS tries points in one step of its own: 20 backwards to an update, and no batch is bad."""
+    trace = history_trace(*spike(1000.0, 50.0))
+    made = tuple(Update(i, step) for i, step in enumerate(range(0, len(trace.steps), every)))
+    assert len(judge(replace(trace, updates=made), "GS104")) == expected

@@ -19,7 +19,7 @@ def constant(value: float, shape: tuple[int, ...]) -> TensorStats:
 
 def net(
     *,
-    equal: bool = True,
+    equal: bool | None = True,
     rms: float = 0.1,
     low: float = 0.1,
     high: float = 0.1,
@@ -63,6 +63,13 @@ def test_units_that_are_all_the_same(turned: bool, factor: float) -> None:
 
 def test_weights_that_were_constant_at_first_may_have_moved() -> None:
     assert len(found([net(), *[net(low=0.05, high=0.2)] * 3])) == 1
+
+
+def test_a_graph_whose_rows_were_not_compared_says_nothing() -> None:
+    unasked = replace(net(), traits={})
+    (finding,) = found([net(rms=0.0), *[net(), unasked, net(equal=None), unasked] * 3])
+    assert (finding.seen, finding.steps) == (3, (1, 9))
+    assert found([*[net(), unasked] * 3, net(equal=False), unasked]) == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from gradscope.model.events import OptimizerFacts
 from gradscope.model.graph import Graph
+from gradscope.model.stats import TensorStats
 from gradscope.model.trace import Parameter, Trace
 from tests.builders import GraphBuilder, line
 from tests.diagnose.graph_traces import idle, trained
@@ -184,3 +186,53 @@ def test_updated_once_by_anyone_is_not_forgotten() -> None:
         p if p.optimizers else replace(p, updates=donor.updates) for p in trace.parameters
     )
     assert judge(replace(trace, parameters=helped), "GS403") == []
+
+
+def as_made(parameter: Parameter, bound: float = 8**-0.5) -> Parameter:
+    """With the values that ``nn.Linear`` gives a weight."""
+    norm = bound / 3**0.5 * parameter.count**0.5
+    value = TensorStats(parameter.shape, "float32", "cpu", 64, norm, -bound * 0.98, bound * 0.99)
+    return replace(parameter, value=value)
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "bound", "severity"),
+    [
+        (["a"], 8**-0.5, "warning"),
+        (["a", "b"], 8**-0.5, "warning"),
+        (["a", "b"], 0.5, "info"),  # trained elsewhere: a backbone
+        (["a", "b", "c", "d"], 8**-0.5, "info"),  # a linear probe
+        (["e"], 8**-0.5, "info"),  # a judge
+    ],
+)
+def test_an_encoder_is_forgotten_when_its_weights_are_random(
+    forgotten: list[str], bound: float, severity: str
+) -> None:
+    trace = without(chain("abcde"), *forgotten)
+    made = tuple(as_made(p, bound) for p in trace.parameters)
+    (finding,) = judge(replace(trace, parameters=made), "GS403")
+    assert finding.severity == severity
+    assert finding.evidence["reason"] == ("front" if severity == "warning" else "unknown")
+
+
+def test_an_optimizer_that_never_steps_may_be_for_a_later_phase() -> None:
+    trace = without(chain("abcde"), "a")
+    trace = replace(trace, parameters=tuple(as_made(p) for p in trace.parameters))
+    waiting = OptimizerFacts("SGD#2", steps=0)
+    (finding,) = judge(replace(trace, optimizers=(waiting,)), "GS403")
+    assert finding.severity == "info"
+
+
+def test_one_of_two_towers_is_fixed_on_purpose() -> None:
+    b = GraphBuilder()
+    sides = []
+    for tower in "ab":
+        w = b.leaf(f"{tower}.0", SHAPE, gradient=0.1)
+        h = b.op("Mm", w, shape=(4, 8), gradient=0.1, source=line(10))
+        v = b.leaf(f"{tower}.1", SHAPE, gradient=0.1)
+        sides.append(b.op("Mm", h, v, shape=(4, 8), gradient=0.1, source=line(11)))
+    b.op("Mean", b.op("Mm", *sides, shape=(4, 4), gradient=0.1), shape=(), gradient=1.0)
+    trace = trained([b.graph()] * 6, owned=lambda p: p.name.startswith("b"))
+    trace = replace(trace, parameters=tuple(as_made(p) for p in trace.parameters))
+    (finding,) = judge(trace, "GS403")
+    assert finding.severity == "info"

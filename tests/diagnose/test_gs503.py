@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gradscope.model.trace import Step, Trace, Update
-from tests.builders import line
+from tests.builders import GraphBuilder, line
 from tests.diagnose.traces import STEP, judge
 
 KEEP = line(12, "total.backward(retain_graph=True)", "total.backward(retain_graph=True)")
@@ -91,3 +91,17 @@ def test_an_error_in_the_last_backward_changes_nothing() -> None:
     broken = replace(trace.steps[-1], error="RuntimeError: out of memory")
     (finding,) = judge(replace(trace, steps=(*trace.steps[:-1], broken)), "GS503")
     assert finding.seen == 11
+
+
+def test_what_carries_the_graphs_along_is_named() -> None:
+    b = GraphBuilder()
+    total = b.leaf("w", (), gradient=1.0)
+    source = line(11, "total = total + loss")
+    for _ in range(4):
+        total = b.op("Add", total, shape=(), gradient=1.0, label="total", source=source)
+    trace = growing([10, 16, 22, 28])
+    last = replace(trace.steps[-1], graph=b.graph())
+    (finding,) = judge(replace(trace, steps=(*trace.steps[:-1], last)), "GS503")
+    assert finding.message.endswith("of all steps before, carried along by `total` (train.py:11)")
+    assert finding.fix.startswith("total += loss.item()")
+    assert (finding.where.variable, finding.evidence["carrier"]) == ("total", "total")

@@ -98,3 +98,63 @@ def test_tables_on_purpose(graph: Graph) -> None:
 def test_one_backward_of_many_may_be_an_experiment(pattern: Sequence[str], expected: int) -> None:
     kinds = {"b": loss(), "g": loss(shapes=())}
     assert len(judge(trace_with(*(kinds[c] for c in pattern)), "GS601")) == expected
+
+
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        (("Pow", "Neg", "Exp", "Mean"), 0),  # a kernel
+        (("Pow", "Neg", "Exp", "Log", "Mean"), 1),  # a likelihood
+        (("Exp", "Mean"), 1),
+        (("Relu", "Mean"), 1),
+    ],
+)
+def test_distances_that_become_similarities_are_a_table(
+    behind: tuple[str, ...], expected: int
+) -> None:
+    assert len(judge(run_of(loss(*behind)), "GS601")) == expected
+
+
+@pytest.mark.parametrize(
+    ("line_number", "behind", "expected"),
+    [
+        (9, ("Pow", "Mean"), 0),  # given its dimension in the very line
+        (8, ("Pow", "Mean"), 1),
+        (8, ("Relu", "Mean"), 0),  # margins of all pairs
+    ],
+)
+def test_a_result_that_was_made_a_column(
+    line_number: int, behind: tuple[str, ...], expected: int
+) -> None:
+    graph = loss(*behind, before="View")
+    nodes = list(graph.structure.nodes)
+    view = next(n for n in nodes if n.op.startswith("View"))
+    model = next(n for n in nodes if n.op.startswith("Addmm"))
+    nodes[view.id] = replace(view, source=line(line_number, "p = p.view(-1, 1)"))
+    nodes[model.id] = replace(model, shape=(8,))
+    graph = replace(graph, structure=replace(graph.structure, nodes=tuple(nodes)))
+    assert len(judge(run_of(graph), "GS601")) == expected
+
+
+@pytest.mark.parametrize(
+    ("op", "used_again", "expected"),
+    [("Sub", False, 0), ("Add", False, 1), ("Add", True, 0)],
+)
+def test_two_results_are_ranked_or_two_parts_of_one_prediction(
+    op: str, used_again: bool, expected: int
+) -> None:
+    b = GraphBuilder()
+    one, two = (
+        b.op("Addmm", b.leaf(name, (8, 1), gradient=0.1), shape=shape, gradient=0.1)
+        for name, shape in (("u", (8, 1)), ("v", (8,)))
+    )
+    met = b.op(op, one, two, shape=(8, 8), gradient=0.1, source=line(9))
+    total = b.op("Mean", met, shape=(), gradient=1.0)
+    if used_again:
+        total = b.op("Sub", total, b.op("Mean", one, shape=(), gradient=1.0), shape=())
+    graph = b.graph()
+    nodes = tuple(
+        replace(n, operands=COLUMN) if n.id == b.ids[met] else n for n in graph.structure.nodes
+    )
+    graph = replace(graph, structure=replace(graph.structure, nodes=nodes))
+    assert len(judge(run_of(graph), "GS601")) == expected

@@ -57,10 +57,18 @@ def test_both_sides_of_the_bar(small: float, expected: int) -> None:
     assert len(judge(run_of(two_terms(1.0, small)), "GS604")) == expected
 
 
-def test_a_small_term_with_a_factor_of_its_own_is_meant() -> None:
-    assert judge(run_of(two_terms(1.0, 1e-3, factor=True)), "GS604") == []
-    (finding,) = judge(run_of(two_terms(1e-3, 1.0, factor=True)), "GS604")
-    assert finding.where.variable == "first"
+@pytest.mark.parametrize("norms", [(1.0, 1e-3), (1e-3, 1.0)])
+def test_a_term_with_a_factor_of_its_own_is_meant(norms: tuple[float, float]) -> None:
+    assert judge(run_of(two_terms(*norms, factor=True)), "GS604") == []
+
+
+@pytest.mark.parametrize(("op", "expected"), [("ReverseBackward", 0), ("TanhBackward0", 1)])
+def test_a_backward_of_its_own_is_a_factor_too(op: str, expected: int) -> None:
+    """Gradient reversal lets through what its author wants: a thousandth, say."""
+    graph = two_terms(1.0, 1e-3)
+    nodes = tuple(replace(n, op=op) if n.label == "second" else n for n in graph.structure.nodes)
+    changed = replace(graph, structure=replace(graph.structure, nodes=nodes))
+    assert len(judge(run_of(changed), "GS604")) == expected
 
 
 def test_weight_decay_by_hand_is_meant() -> None:

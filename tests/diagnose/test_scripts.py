@@ -80,6 +80,11 @@ def test_a_variant_is_the_same_script_at_another_scale() -> None:
     )
 
 
+def test_a_script_about_the_factor_of_its_loss_keeps_it() -> None:
+    text = "# unscaled: a factor is what it lacks\ntorch.manual_seed(0)\nloss.backward()\n"
+    assert variant(text, 2, 1e5) == text.replace("(0)", "(2)")
+
+
 TWELVE = """
 import torch
 from torch import nn

@@ -11,7 +11,6 @@ from tests.diagnose.test_scripts import VARIANTS, judge_script
 
 TOLD = sorted((SCRIPTS / "told").glob("*.py"))
 CODES = ("GS304", "GS305", "GS306", "GS408", "GS504", "GS604")
-NOT_SCALED = "GS408"  # a scaled loss is what it asks for
 
 
 def found(script: Path, seed: int, scale: float, tmp_path: Path) -> list[tuple[str, str, int]]:
@@ -29,7 +28,6 @@ def test_it_is_told_at_its_line(script: Path, seed: int, scale: float, tmp_path:
     label = expected(script.read_text(encoding="utf-8"))
     assert label is not None
     code, line = label
-    scale = 1.0 if code == NOT_SCALED else scale
     assert found(script, seed, scale, tmp_path) == [("info", code, line)]
 
 

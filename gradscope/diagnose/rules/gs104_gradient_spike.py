@@ -3,7 +3,8 @@
 What: The norm over all gradients of one backward is more than twenty times the largest of the
 twenty backwards before it and far outside their scatter, it is an exception and not the beginning
 of a lasting growth, and the losses that follow are worse than any before it in that stretch.
-Batches of one, whose gradients jump by nature, and jumps that do no harm are none of this.
+Batches of one, whose gradients jump by nature, jumps that do no harm, and the trials of a line
+search (LBFGS) are none of this.
 
 Why it hurts: A single update of that size can undo hours of training, and an optimizer with
 momentum repeats it for many steps.
@@ -45,7 +46,7 @@ def check(run: Run) -> Iterator[Finding]:
     for story in run.stories:
         rows = _rows(run, story)
         spikes = [i for i in range(len(rows)) if is_spike(rows, i)]
-        if spikes and find_growth(rows) is None:
+        if spikes and find_growth(rows) is None and not _are_trials(run, rows):
             yield _finding(story, rows, spikes)
 
 
@@ -56,6 +57,12 @@ def _rows(run: Run, story: Story) -> list[Row]:
         if step.loss is not None and (norm := run.norms.get(step.index)) is not None
     ]
     return rows if all(math.isfinite(r.norm) and math.isfinite(r.loss) for r in rows) else []
+
+
+def _are_trials(run: Run, rows: Sequence[Row]) -> bool:
+    """Whether few of the backwards lead to an update: a line search goes too far and comes back."""
+    within = range(rows[0].step, rows[-1].step)
+    return 0 < sum(u.after_step in within for u in run.trace.updates) * AFTER < len(rows)
 
 
 def is_spike(rows: Sequence[Row], position: int) -> bool:

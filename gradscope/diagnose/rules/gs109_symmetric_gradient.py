@@ -1,9 +1,9 @@
 """All units of a layer are the same, and stay so.
 
-What: All rows of a weight's gradient are identical and not 0, in at least half of the graphs judged
-(three at least) and in the last one, and the weight started out constant. Units with equal weights
-get equal gradients, so that they remain equal. A last layer whose outputs are only averaged, and a
-weight that starts random, are none of this.
+What: All rows of a weight's gradient are identical and not 0, in at least half of the graphs where
+they were compared (three at least) and in the last of them, and the weight started out constant.
+Units with equal weights get equal gradients, so that they remain equal. A last layer whose outputs
+are only averaged, and a weight that starts random, are none of this.
 
 Why it hurts: However wide, the layer can do no more than a single unit could.
 
@@ -65,15 +65,22 @@ def _symmetric(story: Story, parameter: Parameter) -> list[Seen]:
         for step, graph in story.judged
         if (leaf := leaves_of(graph).get(parameter.index)) is not None
     ]
-    seen = [entry for entry in reached if _is_symmetric(*entry[1:])]
-    if len(seen) < max(GRAPHS, HABIT * len(reached)) or seen[-1] is not reached[-1]:
+    told = [entry for entry in reached if _tells(*entry[1:])]
+    seen = [entry for entry in told if _is_symmetric(*entry[1:])]
+    if len(seen) < max(GRAPHS, HABIT * len(told)) or seen[-1] is not told[-1]:
         return []
     return seen if _constant(reached[0]) and _has_hidden_units(*seen[-1][1:]) else []
 
 
-def _is_symmetric(graph: Graph, leaf: Node) -> bool:
+def _tells(graph: Graph, leaf: Node) -> bool:
+    """Whether the rows were compared: not in every graph, and zeros say nothing."""
     traits, gradient = graph.traits.get(leaf.id), graph.gradient(leaf.id)
-    return bool(traits and traits.equal_rows and gradient and gradient.l2_norm)
+    compared = traits is not None and traits.equal_rows is not None
+    return bool(compared and gradient and gradient.l2_norm)
+
+
+def _is_symmetric(graph: Graph, leaf: Node) -> bool:
+    return bool(graph.traits[leaf.id].equal_rows)
 
 
 def _constant(first: Seen) -> bool:

@@ -99,6 +99,8 @@ def _in_eval_mode(run: Run, graphs: Sequence[tuple[Step, Graph]]) -> dict[str, N
     found: dict[str, Node] = {}
     trained: set[str] = set()
     for _, graph in graphs:
+        if all(traits.training is None for traits in graph.traits.values()):
+            continue
         mine = {
             user
             for index, leaf in leaves_of(graph).items()

@@ -4,9 +4,10 @@ What: Backward after backward a parameter that requires a gradient receives one,
 are updated, but this one never, by no optimizer and not by hand. It is a warning where the
 omission cannot be a choice: layers that the model calls among those it trains without having
 registered them (a Python list, a plain tensor), a gap in the middle of what is trained, a small
-classifier behind it, or an optimizer that holds parameters nobody uses any more instead. Otherwise
-(only the head is trained, a fixed network judges the result, an input is optimised) it is only
-told.
+classifier behind it, an encoder before it whose weights are still those of the initialisation, or
+an optimizer that holds parameters nobody uses any more instead. Otherwise (only a small head is
+trained, a backbone was trained before, a fixed network judges the result, an input is optimised)
+it is only told.
 
 Why it hurts: The layer keeps its random initial weights for ever. The rest learns around it, so
 the loss falls and nobody notices.

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from gradscope.diagnose.optimizers import Optimizer, arrivals, optimizers
 from gradscope.diagnose.rule import Rule
@@ -70,11 +71,16 @@ def _never_steps(optimizer: Optimizer, known: Sequence[Optimizer]) -> bool:
 
 
 def _rounds(run: Run, optimizer: Optimizer) -> int:
-    """How often its gradients were cleared after a backward that reached it, by any zero_grad."""
-    reached = optimizer.reached
+    """How often its gradients were cleared, by any zero_grad, after a backward had reached it.
+
+    Backwards of another player may lie between the two.
+    """
     others = {facts.label for facts in run.trace.optimizers} - {optimizer.label}
     calls = [c for c in run.trace.calls if c.label not in others]
-    return len({c.after_step for c in calls if c.kind == "zero_grad"} & set(reached))
+    ends = sorted({c.after_step for c in calls if c.kind == "zero_grad"})
+    return sum(
+        optimizer.reached_between(after, until) > 0 for after, until in pairwise([-1, *ends])
+    )
 
 
 def _rounds_of(calls: Sequence[Call]) -> int:
@@ -127,7 +133,8 @@ def _without_optimizer(run: Run) -> Iterator[Finding]:
 
 
 def _repeating(run: Run, story: Story, losses: Sequence[float]) -> Finding:
-    trained = [p for p in run.trace.parameters if len(arrivals(p)) >= ROUNDS]
+    steps = {step.index for step in story.steps}
+    trained = [p for p in run.trace.parameters if len(steps.intersection(arrivals(p))) >= ROUNDS]
     return RULE.finding(
         "info",
         f"nothing is updated: {count(len(losses), 'backward')} give "

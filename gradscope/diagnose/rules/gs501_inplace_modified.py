@@ -53,7 +53,8 @@ def check(run: Run) -> Iterator[Finding]:
 def _finding(run: Run, step: Step) -> Finding:
     failure = step.failure
     update = _update(run, step) if failure is not None and failure.change is None else None
-    source = _changed_at(failure, update) or (failure.source if failure else None) or step.source
+    kept = failure.carried if failure is not None else None
+    source = kept or _changed_at(failure, update) or _saved_at(failure) or step.source
     return RULE.finding(
         severity(run, step),
         _message(run, step, update),
@@ -71,6 +72,10 @@ def _finding(run: Run, step: Step) -> Finding:
         fix=_fix(failure, update),
         silence="An operation that makes a new tensor.",
     )
+
+
+def _saved_at(failure: Failure | None) -> Source | None:
+    return failure.source if failure is not None else None
 
 
 def _changed_at(failure: Failure | None, update: Update | None) -> Source | None:
@@ -104,9 +109,18 @@ def _message(run: Run, step: Step, update: Update | None) -> str:
     versions = ""
     if failure is not None:
         versions = f" (saved at version {failure.expected}, found at version {failure.found})"
-    what = name(_parameter(run, failure) or (failure.variable if failure else "")).strip("`")
+    variable = failure.variable if failure is not None and failure.carried is None else ""
+    what = name(_parameter(run, failure) or variable).strip("`")
     tensor = f"`{what}`{size}" if what else f"a tensor{size}"
-    return f"{_subject(failure, update)} {tensor} in place, but {_needed(step)}{versions}"
+    return f"{_subject(failure, update)} {tensor} in place, but {_needed(step)}{versions}" + (
+        f"; {_carrier(failure)}{place(failure.carried)} leads there from a later iteration"
+        if failure is not None and failure.carried is not None
+        else ""
+    )
+
+
+def _carrier(failure: Failure) -> str:
+    return name(failure.variable) if failure.variable else "a tensor"
 
 
 def _subject(failure: Failure | None, update: Update | None) -> str:
@@ -148,6 +162,12 @@ def _evidence(step: Step) -> dict[str, float | int | str]:
 
 
 def _cause(failure: Failure | None, update: Update | None) -> str:
+    if failure is not None and failure.carried is not None:
+        return (
+            "A tensor is kept from an earlier iteration with its history, and retain_graph=True "
+            "keeps that alive: every backward runs through the iterations before as well, whose "
+            "weights have been updated since."
+        )
     if update is not None and (failure is None or failure.change is None):
         return (
             "The graph of this loss was built before the update and is run backward after it: its "
@@ -165,6 +185,12 @@ def _cause(failure: Failure | None, update: Update | None) -> str:
 
 
 def _fix(failure: Failure | None, update: Update | None) -> str:
+    if failure is not None and failure.carried is not None:
+        tensor = failure.variable or "h"
+        return (
+            f"{tensor} = {tensor}.detach()  # when it is carried into the next iteration\n"
+            "loss.backward()  # without retain_graph=True"
+        )
     change = failure.change if failure is not None else None
     if change is not None and change.source is not None:
         return instead(change.op, change.source, change.variable)

@@ -22,13 +22,16 @@ Instead::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from gradscope.diagnose.carried import carrier
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run, Story
 from gradscope.diagnose.words import code, count, name, place
 from gradscope.model.finding import Finding, Where
+from gradscope.model.graph import Node
 from gradscope.model.trace import Step
 
 RULE = Rule("GS503", "graph-growth", "The graph grows with every backward.")
@@ -66,7 +69,7 @@ def _updates_between(run: Run, steps: Sequence[Step]) -> int:
 
 def _finding(story: Story, steps: Sequence[Step]) -> Finding:
     first, last = steps[0], steps[-1]
-    source = story.source
+    source, through = story.source, _carrier(steps)
     what = name(code(source)) if source and source.text else "backward"
     per_step = ((last.node_count or 0) - (first.node_count or 0)) / (len(steps) - 1)
     return RULE.finding(
@@ -74,8 +77,10 @@ def _finding(story: Story, steps: Sequence[Step]) -> Finding:
         f"the graph of {what}{place(source)} grows by about "
         f"{count(round(per_step), 'node')} with every backward, from {first.node_count} to "
         f"{last.node_count} in {count(len(steps), 'backward')}: it still holds the graphs of all "
-        "steps before",
-        where=Where(variable=last.roots[0] if last.roots else "", source=source),
+        f"steps before{_along(through)}",
+        where=Where(
+            variable=through.label if through else next(iter(last.roots), ""), source=source
+        ),
         steps=(first.index, last.index),
         seen=len(steps),
         of=len(steps),
@@ -83,10 +88,39 @@ def _finding(story: Story, steps: Sequence[Step]) -> Finding:
             "nodes_first": first.node_count or 0,
             "nodes_last": last.node_count or 0,
             "nodes_per_step": per_step,
+            "carrier": through.label if through else "",
         },
-        cause="A tensor with a history (a running total, a hidden state) is carried from step to "
-        "step, and retain_graph=True keeps what would otherwise be an error.",
-        fix="total += loss.item()  # for a total; hidden = hidden.detach() for a state; then "
-        "without retain_graph",
+        cause=_cause(through),
+        fix=_fix(through),
         silence="A graph that is as large in every step, or --ignore GS503.",
     )
+
+
+def _carrier(steps: Sequence[Step]) -> Node | None:
+    graph = next((step.graph for step in reversed(steps) if step.graph is not None), None)
+    return carrier(graph.structure) if graph is not None else None
+
+
+def _along(through: Node | None) -> str:
+    return f", carried along by {name(through.label)}{place(through.source)}" if through else ""
+
+
+def _cause(through: Node | None) -> str:
+    what = (
+        f"{name(through.label)} is made from the one of the step before, whose history comes along"
+        if through
+        else "A tensor with a history (a running total, a hidden state) is carried from step to "
+        "step"
+    )
+    return f"{what}, and retain_graph=True keeps what would otherwise be an error."
+
+
+def _fix(through: Node | None) -> str:
+    if through is None:
+        return (
+            "total += loss.item()  # for a total; hidden = hidden.detach() for a state; then "
+            "without retain_graph"
+        )
+    if through.shape is not None and math.prod(through.shape) == 1:
+        return f"{through.label} += loss.item()  # and loss.backward() without retain_graph"
+    return f"{through.label} = {through.label}.detach()  # then without retain_graph"

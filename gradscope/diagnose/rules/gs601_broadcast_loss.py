@@ -3,7 +3,8 @@
 What: Two tensors of equally many elements, of which one has an extra dimension of size 1, such as
 ``[N, 1]`` and ``[N]``, meet in a subtraction, a product or a loss function, and the larger result
 goes through elementwise ops only into the mean or sum that is the loss. A deliberate table of
-pairs (``x[:, None] - x[None, :]``), a bias or a mask is none of this.
+pairs (``x[:, None] - x[None, :]``, the differences of two scores, a kernel), a bias or a mask is
+none of this.
 
 Why it hurts: Every prediction is compared with every target. The best answer is then the mean of
 all targets, whatever the input; the loss falls a little and stays there.
@@ -22,9 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradscope.analysis.paths import op_base, role
-from gradscope.diagnose.around import inputs_of, users_of
+from gradscope.diagnose.around import users_of
 from gradscope.diagnose.rule import CannotJudgeError, Rule
 from gradscope.diagnose.run import Run, Story
+from gradscope.diagnose.tables import is_wanted
 from gradscope.diagnose.words import op_in_line
 from gradscope.model.finding import Finding, Where
 from gradscope.model.graph import Graph, Node, Structure
@@ -33,7 +35,6 @@ from gradscope.model.trace import Step
 RULE = Rule("GS601", "broadcast-loss", "A prediction and a target broadcast to N × N in the loss.")
 
 HABIT = 0.5  # of the graphs judged
-_FACTORS = frozenset({"Mul", "Div"})
 _ELEMENTWISE = frozenset(
     {"Sub", "Rsub", "Add", "Mul", "Div", "Neg", "Pow", "Abs", "Sqrt", "Exp", "Log", "Log1P"}
     | {"Sigmoid", "Tanh", "Relu", "Clamp", "ClampMin", "ClampMax", "Maximum", "Minimum", "Where"}
@@ -63,7 +64,7 @@ def _pairs(graph: Graph) -> list[Node]:
     """The last node of each call in which a prediction met a target of another shape, in order."""
     calls: dict[object, Node] = {}
     for node in sorted(graph.structure.nodes, key=lambda node: node.order):
-        if _alike(node) and not _deliberate(graph.structure, node):
+        if _alike(node) and (_is_loss(node) or not is_wanted(graph.structure, node)):
             calls[node.source, node.call, node.iteration] = node
     return [node for node in calls.values() if _only_into_the_loss(graph.structure, node.id)]
 
@@ -82,32 +83,6 @@ def _alike(node: Node) -> bool:
 
 def _is_loss(node: Node) -> bool:
     return node.call.endswith("_loss") or node.call == "kl_div"
-
-
-def _deliberate(structure: Structure, node: Node) -> bool:
-    """Whether the pairs look wanted: of one tensor with itself, or a dimension added right there.
-
-    By hand, a weight with all data is wanted too, and so is the product of two results: only a
-    result multiplied with plain numbers, such as a log-probability with a target, is not.
-    """
-    if _is_loss(node):
-        return False
-    inputs = inputs_of(structure, node.id)
-    if len(set(inputs)) < len(inputs):
-        return True
-    if len(inputs) == 1 and structure.nodes[inputs[0]].kind in ("parameter", "input"):
-        return True
-    if op_base(node.op) in _FACTORS and len(inputs) != 1:
-        return True
-    sides = (structure.edges[edge].target for edge in structure.outgoing[node.id])
-    return any(_adds_dimension(structure.nodes[side], node) for side in sides)
-
-
-def _adds_dimension(side: Node, node: Node) -> bool:
-    """Whether ``x[:, None]`` or the like was written in the very line of the op."""
-    if op_base(side.op) != "Unsqueeze" or side.source is None or node.source is None:
-        return False
-    return (side.source.file, side.source.line) == (node.source.file, node.source.line)
 
 
 def _only_into_the_loss(structure: Structure, node: int) -> bool:

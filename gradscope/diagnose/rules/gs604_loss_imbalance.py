@@ -3,8 +3,8 @@
 What: The loss is a sum of terms that lead to the same weights. Where they meet, the gradient of
 one of them is more than 100 times as large as that of another, in most backwards and in the last.
 Terms made of weights alone (weight decay by hand) and terms whose gradient is 0 (a margin that is
-reached, a weight that is still 0) are left out, and a small term with a factor of its own is what
-its author made it.
+reached, a weight that is still 0) are left out, and a term with a factor of its own, in the loss or
+in a backward of its author's (gradient reversal), is what its author made it.
 
 Why it hurts: The small term has next to no say in where the shared weights go. That may be meant,
 hence only for information.
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from gradscope.diagnose.rule import CannotJudgeError, Rule
 from gradscope.diagnose.run import Run, Story
-from gradscope.diagnose.terms import Term, terms
+from gradscope.diagnose.terms import Term, has_terms, terms
 from gradscope.diagnose.words import name, number, place, variable_name
 from gradscope.model.finding import Finding, Where
 from gradscope.model.graph import Graph
@@ -47,6 +47,9 @@ def check(run: Run) -> Iterator[Finding]:
 
 
 def _in_story(story: Story) -> Finding | None:
+    structures = {id(graph.structure): graph.structure for _, graph in story.judged}
+    if not any(map(has_terms, structures.values())):
+        return None
     measured = [(step.index, _extremes(graph)) for step, graph in story.judged]
     known = [(index, pair) for index, pair in measured if pair is not None]
     uneven = [(index, pair) for index, pair in known if pair[0].norm > RATIO * pair[1].norm]
@@ -56,14 +59,11 @@ def _in_story(story: Story) -> Finding | None:
 
 
 def _extremes(graph: Graph) -> tuple[Term, Term] | None:
-    """The term with the largest gradient, and that with the smallest without a factor."""
-    found = [term for term in terms(graph) if 0 < term.norm < float("inf")]
+    """Of the terms without a factor, that with the largest gradient and that with the smallest."""
+    found = [t for t in terms(graph) if 0 < t.norm < float("inf") and not t.weighted]
     if len(found) < 2:
         return None
-    large = max(found, key=lambda term: term.norm)
-    unweighted = [term for term in found if not term.weighted]
-    small = min(unweighted, key=lambda term: term.norm, default=large)
-    return large, small
+    return max(found, key=lambda term: term.norm), min(found, key=lambda term: term.norm)
 
 
 def _finding(uneven: list[tuple[int, tuple[Term, Term]]], of: int) -> Finding:

@@ -1,3 +1,4 @@
+# unscaled: a factor of the loss is what it lacks
 import torch
 import torch.nn.functional as F
 

@@ -1,3 +1,4 @@
+# unscaled: a factor of the loss is what it lacks
 import torch
 from torch import nn
 
