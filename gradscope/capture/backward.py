@@ -289,19 +289,28 @@ class BackwardRun:
     def raw(self, forward: ForwardRecorder, *, all_shapes: bool = False) -> RawGraph:
         """The graph as plain lists; what is heard later is added to it."""
         nodes, plan = self.walked.nodes, self.plan
-        passing = range(len(nodes)) if all_shapes else plan.plumbing
         sequence = [node._sequence_nr() for node in nodes]
         for i in plan.leaves:
             sequence[i] = -1
         return RawGraph(
             plan=plan,
             sequence=sequence,
-            shapes={i: tuple(m[0].shape) for i in passing if (m := nodes[i]._input_metadata)},
+            shapes=self._shapes(all_shapes),
             leaves=self.leaves,
             windows=forward.windows.of(sequence, plan.ops),
             gradients=self.gradients,
             contributions=self.contributions,
         )
+
+    def _shapes(self, of_all: bool) -> dict[int, tuple[int, ...]]:
+        """Of what views and transposes receive, or of what every node does."""
+        nodes, plan = self.walked.nodes, self.plan
+        asked = range(len(nodes)) if of_all else [i for i in plan.plumbing if i not in plan.turned]
+        shapes = {i: tuple(m[0].shape) for i in asked if (m := nodes[i]._input_metadata)}
+        if not of_all and plan.turned:
+            leaves = {i: variable.shape for i, variable in self.variables}
+            shapes.update((i, tuple(leaves[leaf][::-1])) for i, leaf in plan.turned.items())
+        return shapes
 
     def close(self) -> None:
         """Removes every hook and lets go of every node."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple
 
@@ -24,14 +24,14 @@ from gradscope.capture.labels import Labels
 from gradscope.capture.mutations import Mutations, address
 from gradscope.capture.names import Names
 from gradscope.capture.quiet import recover
-from gradscope.capture.source import place, targets
+from gradscope.capture.source import carried_name, place
 from gradscope.capture.unpacking import raises
 from gradscope.capture.windows import Window
 from gradscope.model.events import Failure
 from gradscope.model.graph import Source
 
 MAX_PAST = 32  # backwards that are remembered
-MAX_WITH_NODES = 4  # of them with their nodes, whose values stay held as long
+MAX_WITH_LINES = 4  # of them with the lines of their nodes, whose values stay held as long
 MAX_PAST_NODES = 50_000  # of their graphs together
 _CHANGED = re.compile(r"is at version (\d+); expected version (\d+)")
 _FREED = "backward through the graph a second time"
@@ -65,10 +65,13 @@ class Failing:
         self._labels = labels
         self._past: deque[_Past] = deque()
         self._nodes = 0
+        self._kept = (0, -1)  # thread of the last backward that kept its graph, its count of nodes
 
     def remember(self, pending: Pending) -> None:
         """After a run that let its graph go: its nodes may be met again."""
         raw, root = pending.raw, _root(pending)
+        if pending.call.keep_graph:
+            self._kept = (threading.get_ident(), pending.made_before)
         if pending.call.keep_graph or root < 0:
             return
         sequence, windows = ([], []) if raw is None else (raw.sequence, raw.windows)
@@ -77,10 +80,9 @@ class Failing:
         thread, made = threading.get_ident(), pending.made_before
         self._past.append(_Past(pending.index, thread, root, made, sequence, windows))
         self._nodes += len(sequence)
-        if len(self._past) > MAX_WITH_NODES:
-            old = self._past[-1 - MAX_WITH_NODES]
-            self._nodes -= len(old.sequence)
-            self._past[-1 - MAX_WITH_NODES] = old._replace(sequence=[], windows=[])
+        if len(self._past) > MAX_WITH_LINES:
+            old = self._past[-1 - MAX_WITH_LINES]
+            self._past[-1 - MAX_WITH_LINES] = old._replace(windows=[])
         while len(self._past) > MAX_PAST or self._nodes > MAX_PAST_NODES:
             self._nodes -= len(self._past.popleft().sequence)
 
@@ -115,17 +117,37 @@ class Failing:
             where = address(saved)
             change = self._mutations.first(where, expected, found) if where else None
             names = self._labels.scan(frame)
+            kept = self._from_before(pending, i, frame) if change is None else None
+            alias = _alias(names, saved, where) or (change.variable if change else "")
             return Failure(
                 op=pending.run.plan.ops[i],
                 node=i,
                 source=_line(pending.raw.windows[i] if pending.raw else None),
-                variable=_alias(names, saved, where) or (change.variable if change else ""),
+                variable=kept[0] if kept else alias,
+                carried=kept[1] if kept else None,
                 change=change,
                 parameter=_leaf_at(pending, where),
                 expected=expected,
                 found=found,
             )
         return None
+
+    def _from_before(
+        self, pending: Pending, failed: int, frame: FrameType
+    ) -> tuple[str, Source | None] | None:
+        """What leads the new graph to a node made before a backward that kept its own graph."""
+        thread, counter = self._kept
+        numbers = _numbers(pending)
+        known = thread == threading.get_ident() and 0 <= numbers[failed] < counter
+        if pending.raw is None or not known or not _used_since(pending, numbers, counter):
+            return None
+        old = {i for i, n in enumerate(numbers) if 0 <= n < counter}
+        edge, output_nr = _frontier(pending, numbers, old) or (None, 0)
+        if edge is None:
+            return None
+        window = pending.raw.windows[edge]
+        name = self._carrier(pending, edge, frame) or _assigned(window, output_nr)
+        return name, _line(window)
 
     def _freed(self, pending: Pending, frame: FrameType) -> Failure | None:
         numbers = _numbers(pending)
@@ -203,6 +225,8 @@ def _restore_lines(pending: Pending, numbers: Sequence[int], old: dict[int, _Pas
         return
     places: dict[int, dict[int, int]] = {}
     for i, past in old.items():
+        if not past.windows:
+            continue
         if past.step not in places:
             places[past.step] = {n: at for at, n in enumerate(past.sequence)}
         at = places[past.step].get(numbers[i])
@@ -211,7 +235,7 @@ def _restore_lines(pending: Pending, numbers: Sequence[int], old: dict[int, _Pas
 
 
 def _frontier(
-    pending: Pending, numbers: Sequence[int], old: dict[int, _Past]
+    pending: Pending, numbers: Sequence[int], old: Container[int]
 ) -> tuple[int, int] | None:
     """The latest old node that a new one leads to, and its output."""
     reached = {(t, nr) for s, _, t, nr in pending.run.plan.edges if t in old and s not in old}
@@ -239,11 +263,9 @@ def _line(window: Window | None) -> Source | None:
 
 
 def _assigned(window: Window | None, output_nr: int) -> str:
-    """What the user's line calls that output; the state of an LSTM comes as one pair at the end."""
     if window is None or window.code is None:
         return ""
-    names = targets(window.code, window.lasti)
-    return names[min(output_nr, len(names) - 1)] if names else ""
+    return carried_name(window.code, window.lasti, output_nr)
 
 
 def _alias(names: Names, saved: Tensor, where: int) -> str:

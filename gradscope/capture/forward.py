@@ -20,7 +20,7 @@ from gradscope.capture.held import Ticket
 from gradscope.capture.holders import Uses
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
-from gradscope.capture.operands import Shapes, broadcast_operands
+from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
 from gradscope.capture.quiet import quiet, recover, tracing
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
@@ -85,7 +85,7 @@ class ForwardRecorder:
         started = perf_counter_ns()
         try:
             with NO_FUNCTIONS() if not (dispatch_modes() or tracing()) else quiet():
-                operands = broadcast_operands(function, arguments)
+                operands = broadcast_operands(*arguments) if function in ELEMENTWISE else ()
                 self._note(function, before, after, out, depth, operands)
                 self.uses.note(arguments)
         except BaseException as error:
@@ -154,6 +154,11 @@ class ForwardRecorder:
     def _results(
         self, function: Any, out: object, before: int, after: int, record: ThreadRecord
     ) -> tuple[Result, ...]:
+        if type(out) is Tensor and after - before == 1:  # of most calls
+            if not out.requires_grad:
+                return ()
+            ticket = self._ticket(function, out) if self.values else None
+            return ((before, out.output_nr, 0, ticket),)
         outs = out if isinstance(out, tuple | list) else (out,)
         found = []
         for position, tensor in enumerate(outs[:MAX_OUTPUTS]):
@@ -247,9 +252,17 @@ class ForwardMode(TorchFunctionMode):
         super().__init__()
         self.recorder = recorder
 
+    def __enter__(self) -> ForwardMode:
+        self.recorder.windows.here.mode = self
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
     @own_work
     def __exit__(self, *_exc: object) -> None:
         """Takes this mode off the stack, wherever it is, and leaves the others as they are."""
+        here = self.recorder.windows.here
+        if here.mode is self:
+            here.mode = None
         above = []
         while _len_torch_function_stack():
             mode = _pop_mode()

@@ -126,8 +126,6 @@ class Held:
 
         The gradients of the latest backward are let go of when the next one is over.
         """
-        if self.elements <= HELD_ELEMENTS:
-            return
         self.prune()
         values, batches = deque(self._values), deque(self._batches)
         while values and self.elements > HELD_ELEMENTS // 2:

@@ -186,7 +186,9 @@ class ModuleTracker:
             return
         stack = getattr(self._local, "stack", None) or []
         key = id(module)
-        if any(entry[0] == key for entry in stack):
+        if stack and stack[-1][0] == key:
+            stack.pop()
+        elif any(entry[0] == key for entry in stack):
             while stack.pop()[0] != key:
                 pass
 

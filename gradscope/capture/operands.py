@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any
 
@@ -24,19 +23,16 @@ def _elementwise() -> frozenset[Any]:
     return frozenset(f for f in found if f is not None)
 
 
-_ELEMENTWISE = _elementwise()
+ELEMENTWISE = _elementwise()
 
 
-def broadcast_operands(function: Any, arguments: Iterable[Any]) -> Shapes:
-    """Shapes of the first two arguments where both are smaller than what they broadcast to.
+def broadcast_operands(first: object = None, second: object = None, *_: object) -> Shapes:
+    """Shapes of both arguments where both are smaller than what they broadcast to.
 
     Args:
-        function: What was called.
-        arguments: With what.
+        first: Of the arguments of an elementwise function.
+        second: Of them.
     """
-    if function not in _ELEMENTWISE:
-        return ()
-    first, second = (*arguments, None, None)[:2]
     if not (isinstance(first, Tensor) and isinstance(second, Tensor)):
         return ()
     if first.shape == second.shape:

@@ -110,8 +110,18 @@ class Pause:
             recover(error)
             self.failures += 1
 
+    def _find_lost(self) -> None:
+        """Puts the mode back where an interrupt came while torch had it off for a call."""
+        record = self._recorder.windows.here
+        if record.mode is None or record.held is not None:
+            return
+        stack = (_get_function_stack_at(i) for i in range(_len_torch_function_stack()))
+        if not any(isinstance(m, ForwardMode) and m.recorder is self._recorder for m in stack):
+            _push_on_torch_function_stack(record.mode)
+
     def _take_off(self) -> None:
         self.put_back()
+        self._find_lost()
         below = _len_torch_function_stack() - 1
         mode = _get_function_stack_at(below) if below >= 0 else None
         if isinstance(mode, ForwardMode) and mode.recorder is self._recorder:

@@ -28,6 +28,7 @@ class Plan:
         truncated: Nodes that were not walked.
         leaves: ``AccumulateGrad`` nodes and how often each is used.
         plumbing: Views and transposes.
+        turned: Those of them that transpose a leaf, whose shape tells theirs.
         passes: Those of them that send on exactly what they receive: no need to listen.
         before: Nodes to listen at before they run, leaves left out.
         single: Those of them that are torch's own and have one output.
@@ -53,6 +54,11 @@ class Plan:
         self._unnamed = [i for i, kind in enumerate(types) if kind.__name__ == _UNNAMED]
         self.leaves = {i: fan_in[i] for i, op in enumerate(self.ops) if op == "AccumulateGrad"}
         self.plumbing = [i for i, op in enumerate(self.ops) if op in PLUMBING]
+        self.turned = {
+            source: target
+            for source, _, target, _ in self.edges
+            if self.ops[source] == "TBackward0" and target in self.leaves
+        }
         roots = {node for node, _ in walked.roots}
         self.passes = [i for i in self.plumbing if fan_out[i] == 1 and i not in roots]
         self.before: list[int] = []

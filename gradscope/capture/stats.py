@@ -130,8 +130,9 @@ class Collector:
             self.drop("tensors changed in place before measurement")
 
     def _make_room(self) -> None:
-        for held in self._held.excess():
-            self._put_unchanged(*held)
+        if self._held.elements > HELD_ELEMENTS:
+            for held in self._held.excess():
+                self._put_unchanged(*held)
 
     def put(self, tensor: Tensor, sink: Any, key: object, copy: bool = False) -> None:
         """Sets ``sink[key]`` to a row for ``measured``, by ``settle`` at the latest.

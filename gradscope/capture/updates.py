@@ -38,7 +38,7 @@ from gradscope.model.graph import Source
 from gradscope.model.trace import Update
 
 FINGERPRINT = 64  # elements compared to notice a write to ``.data``
-MAX_HELD = 1 << 18  # elements held until changes are measured
+MAX_HELD = 1 << 20  # elements held until changes are measured
 
 
 class _Before(NamedTuple):

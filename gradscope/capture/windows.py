@@ -81,6 +81,7 @@ class ThreadRecord:
         self.marks: deque[int] = deque(maxlen=KEPT_BACKWARDS)  # counter after each backward
         self.paused: tuple[int, Any] | None = None  # our mode, off, and how many lay below it
         self.in_engine = 0  # engine runs this thread is inside of
+        self.mode: Any = None  # ours, entered in this thread for good
         self.held: list[Any] | None = None  # our modes, off while torch.compile runs
 
     def is_unused(self, number: int, window: Window) -> bool:
