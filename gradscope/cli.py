@@ -64,6 +64,7 @@ cli.add_command(flow)
 
 @cli.command(
     cls=ProgramCommand,
+    short_help="Run SCRIPT, draw its gradient graph, report on it.",
     no_args_is_help=True,
     context_settings=_PROGRAM,
     options_metavar="[OPTIONS]",
@@ -113,6 +114,7 @@ def render(
 
 @cli.command(
     cls=ProgramCommand,
+    short_help="Run SCRIPT, print what is wrong, one line each.",
     no_args_is_help=True,
     context_settings=_PROGRAM,
     options_metavar="[OPTIONS]",
@@ -156,7 +158,7 @@ def check(
     return CheckJob(**job_fields(ctx, script, module, args, options))
 
 
-@cli.command()
+@cli.command(short_help="List every rule.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -166,7 +168,7 @@ def rules(form: str, color: str) -> None:
     print_rules(form, color)
 
 
-@cli.command()
+@cli.command(short_help="Say what a rule finds, and what to do.")
 @click.argument("rule", metavar="RULE")
 @color_option
 def explain(rule: str, color: str) -> None:

@@ -180,7 +180,7 @@ def job_fields(
     for name, value in find_defaults(Path.cwd()).items():
         if name in options and ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
             options[name] = value
-    capture = {name: options.pop(name) for name in _CAPTURE}
+    capture = {name: options.pop(name) for name in _CAPTURE if name in options}
     given = {name: value for name, value in capture.items() if value is not None}
     return {
         "target": target,

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
-from gradscope.command_options import ProgramCommand, color_option, program_arguments
+from gradscope.command_options import (
+    ProgramCommand,
+    color_option,
+    job_fields,
+    program_arguments,
+)
 from gradscope.flow_job import FLOW_FORMATS, FlowJob
 
 
 @click.command(
     cls=ProgramCommand,
+    short_help="Run SCRIPT, show one gradient's way through it.",
     no_args_is_help=True,
     context_settings={"allow_interspersed_args": False},
     options_metavar="--to NAME [OPTIONS]",
@@ -57,39 +63,20 @@ from gradscope.flow_job import FLOW_FORMATS, FlowJob
 )
 @click.option("-q", "--quiet", is_flag=True, help="Write files only; say nothing but errors.")
 @color_option
+@click.pass_context
 def flow(
-    *,
+    ctx: click.Context,
+    /,
     script: str | None,
     module: str | None,
     args: tuple[str, ...],
-    to: str,
-    step: int | None,
-    files: tuple[Path, ...],
-    form: str | None,
-    max_nodes: int,
-    quiet: bool,
-    color: str,
+    **options: object,
 ) -> FlowJob:
     """Run SCRIPT with its ARGS and show the gradient's way from the loss to NAME.
 
     Op by op: what each does to the gradient, at which line. For graphs of single numbers it is
     the chain rule with the numbers filled in. Options end at the script's name; what follows is
     the script's own. The exit code is the script's own too, or 2 when there is no such way.
+    Of the defaults in [tool.gradscope] it takes max-nodes, quiet and color.
     """
-    if module is not None:
-        args = args if script is None else (script, *args)
-    target = module if module is not None else script
-    if target is None:
-        raise click.UsageError("name a script, or a module with -m.")
-    return FlowJob(
-        target=target,
-        is_module=module is not None,
-        args=args,
-        to=to,
-        step=step,
-        files=files,
-        form=form,
-        max_nodes=max_nodes,
-        quiet=quiet,
-        color=color,
-    )
+    return FlowJob(**job_fields(ctx, script, module, args, options))

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 import gradscope
 from gradscope import program
 from gradscope.capture.options import CaptureOptions
-from gradscope.crash import clean_traceback, describe, print_exception
+from gradscope.capture.raised import script_error
+from gradscope.capture.source import UserCode
+from gradscope.crash import clean_in_threads, clean_traceback, print_exception
 from gradscope.errors import UsageError
 from gradscope.importing import on_import
 from gradscope.model.trace import Trace
@@ -91,7 +93,11 @@ class _Run:
         main = self._enter()
         code: CodeType | None = None
         error: BaseException | None = None
-        with on_import("torch", self._start), on_sigterm(self._before_sigterm):
+        with (
+            on_import("torch", self._start),
+            on_sigterm(self._before_sigterm),
+            clean_in_threads(),
+        ):
             try:
                 code, attributes = self.program.load()
                 vars(main).update(attributes)
@@ -187,7 +193,7 @@ class _Run:
                 "gradscope": gradscope.__version__,
                 "platform": platform.platform(),
             },
-            script_error=describe(error) if error is not None else None,
+            script_error=script_error(error, UserCode(self.program.roots)),
             notes=tuple(self.notes),
         )
 

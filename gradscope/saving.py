@@ -253,7 +253,9 @@ def listed(done: Sequence[Saved], shown: Callable[[Path], str]) -> str:
 
 
 def _of_folder(folder: Path, inside: Sequence[Saved], shown: Callable[[Path], str]) -> str:
-    count = f"{len(inside)} file{'s' if len(inside) > 1 else ''} in {shown(folder)}{os.sep}"
+    where = shown(folder)
+    where = "this folder" if where == os.curdir else f"{where}{os.sep}"
+    count = f"{len(inside)} file{'s' if len(inside) > 1 else ''} in {where}"
     replaced = [s.path.relative_to(folder).as_posix() for s in inside if s.replaced]
     return f"{count} (replaced {', '.join(replaced)})" if replaced else count
 

@@ -1,7 +1,7 @@
 """A recurrence whose weight is too large: the gradient grows at every step back in time.
 
 Each of the 30 steps multiplies by the same matrix, whose entries are drawn about twice as wide as
-they should be. Finding: GS102. Clipping hides it; a smaller or orthogonal start mends it.
+they should be. Finding: GS103. Clipping hides it; a smaller or orthogonal start mends it.
 """
 
 import torch

@@ -1,11 +1,10 @@
-"""What is looked at once, when the run is over: names, forward-only graphs, the exception."""
+"""What is looked at once, when the run is over: names, forward-only graphs, values."""
 
 from __future__ import annotations
 
 import platform
 import sys
 import threading
-import traceback
 from types import FrameType
 from typing import Any
 
@@ -19,13 +18,13 @@ from gradscope.capture.labels import MAX_FRAMES, name_results, user_frames
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
+from gradscope.capture.raised import entries
 from gradscope.capture.reduce import measured
-from gradscope.capture.source import UserCode, is_own, message_of, place
+from gradscope.capture.source import UserCode
 from gradscope.capture.stats import Collector
 from gradscope.capture.tree import named_parameters
 from gradscope.capture.walk import root_edges
 from gradscope.model.graph import Graph
-from gradscope.model.trace import ScriptError
 
 MAX_FORWARD_GRAPHS = 4
 
@@ -88,12 +87,8 @@ def frames_at_end(
     user: UserCode, frame: FrameType | None, error: BaseException | None
 ) -> list[FrameType]:
     """The frames worth reading at the end: where the error was raised first, then outwards."""
-    found = []
     trace = error.__traceback__ if error is not None else None
-    while trace is not None:
-        if user.owns(trace.tb_frame.f_code):
-            found.append(trace.tb_frame)
-        trace = trace.tb_next
+    found = [each.tb_frame for each in entries(trace) if user.owns(each.tb_frame.f_code)]
     found = found[: -MAX_FRAMES - 1 : -1]
     return found + user_frames(user, frame)
 
@@ -102,33 +97,6 @@ def main_variables() -> list[tuple[str, Any]]:
     """The program's global variables, for when its frame is gone."""
     main = sys.modules.get("__main__")
     return [v for v in vars(main).items() if not v[0].startswith("_")] if main else []
-
-
-def script_error(error: BaseException | None, user: UserCode) -> ScriptError | None:
-    """The exception as data, without gradscope's own frames."""
-    if error is None:
-        return None
-    innermost = None
-    trace = error.__traceback__
-    while trace is not None:
-        if user.owns(trace.tb_frame.f_code):
-            innermost = trace
-        trace = trace.tb_next
-    source = place(innermost.tb_frame.f_code, innermost.tb_lasti) if innermost else None
-    return ScriptError(type(error).__name__, message_of(error), source, _formatted(error))
-
-
-def _formatted(error: BaseException) -> str:
-    try:
-        shown = traceback.TracebackException.from_exception(error)
-        part: traceback.TracebackException | None = shown
-        while part is not None:
-            kept = [f for f in part.stack if not is_own(f.filename)]
-            part.stack = traceback.StackSummary.from_list(kept)
-            part = part.__cause__ or part.__context__
-        return "".join(shown.format())
-    except Exception:
-        return ""
 
 
 def environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -105,6 +106,25 @@ def place(code: CodeType, lasti: int) -> Source:
 def targets(code: CodeType, lasti: int) -> tuple[str, ...]:
     """What the running expression is assigned to: ``h = …`` gives ``("h",)``; else empty."""
     return _targets(code.co_filename, code, lasti)
+
+
+def carried_name(code: CodeType, lasti: int, output_nr: int) -> str:
+    """What the running call's result is named that goes into the next iteration; may be empty.
+
+    Among several names that is one which the same call takes in again; else that output, where the
+    state of an LSTM comes as one pair at the end.
+    """
+    names = targets(code, lasti)
+    if not names:
+        return ""
+    output = names[min(output_nr, len(names) - 1)]
+    called = place(code, lasti).expression
+    taken = [name for name in names if _is_read(name, called)]
+    return output if output in taken else next(iter(taken), output)
+
+
+def _is_read(name: str, expression: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", expression) is not None
 
 
 def message_of(error: BaseException) -> str:

@@ -37,6 +37,12 @@ def _grew(cause: Finding, effect: Finding) -> bool:
     return cause.steps[0] <= effect.steps[0] and "growth" in effect.evidence
 
 
+def _diverged(cause: Finding, effect: Finding) -> bool:
+    """Weights that are thrown about saturate whatever follows them."""
+    over_the_steps = "growth" in cause.evidence and "decades" not in cause.evidence
+    return over_the_steps and cause.steps[0] <= effect.steps[0]
+
+
 def _through_time(cause: Finding, effect: Finding) -> bool:
     return cause.evidence.get("direction") == 1 and _overflowed(cause, effect)
 
@@ -74,6 +80,11 @@ def _while_scaled(cause: Finding, effect: Finding) -> bool:
     return cause.evidence.get("order") == "before unscale_"
 
 
+def _without_effect(cause: Finding, effect: Finding) -> bool:
+    """Gradients that were to be clipped, or a schedule that was to come later, are used as is."""
+    return effect.evidence.get("direction") == "too large"
+
+
 def _throws(cause: Finding, effect: Finding) -> bool:
     """Weights that are thrown about switch units off."""
     return cause.evidence.get("direction") == "too large"
@@ -100,13 +111,15 @@ LINKS = (
     Link("GS405", "GS403", _in_the_same_model),
     Link("GS407", "GS406", _while_scaled),
     *(Link(cause, "GS409", _not_later) for cause in ("GS401", "GS102", *_NONFINITE)),
-    *(Link(cause, "GS409", _always) for cause in ("GS101", "GS103", "GS402", "GS406")),
+    *(Link(cause, "GS409", _always) for cause in ("GS101", "GS103", "GS108", "GS402", "GS406")),
+    Link("GS407", "GS409", _without_effect),
     *(Link(cause, "GS605", _always) for cause in ("GS401", "GS102", *_NONFINITE)),
     Link("GS409", "GS605", _always),
     *(Link("GS409", effect, _throws) for effect in ("GS105", "GS106", "GS107")),
     *(Link(broken, "GS108", _skips) for broken in _NONFINITE),
     Link("GS105", "GS106", _always),
     Link("GS107", "GS101", _by_saturation),
+    Link("GS102", "GS101", _diverged),
 )
 """The first that holds decides under which finding a consequence goes."""
 

@@ -12,6 +12,13 @@ _SOFT = frozenset(
     | {"eq", "ne", "lt", "le", "gt", "ge", "less", "greater", "isclose"}
 )  # targets and masks are made so on purpose
 _OFF = frozenset({"no_grad", "inference_mode", "set_grad_enabled"})
+_VALUES = frozenset({"detach", "data", "numpy", "tensor", "as_tensor", "new_tensor"})
+_NUMBERS = frozenset({"item", "tolist", "float", "int", "index"})
+_COMPARISONS = {
+    **{"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "less": "<"},
+    **{"less_equal": "<=", "greater": ">", "greater_equal": ">=", "isclose": "isclose"},
+    **{"bool": "bool", "logical_not": "logical_not"},
+}
 
 
 def chosen(cuts: Sequence[Cut]) -> Cut | None:
@@ -28,6 +35,33 @@ def chosen(cuts: Sequence[Cut]) -> Cut | None:
     return min(ranked, key=lambda entry: entry[:3])[3] if ranked else None
 
 
+def likeliest_first(cuts: Sequence[Cut]) -> list[Cut]:
+    """Those that may have taken parameters out of a loss that has a graph.
+
+    What keeps the values comes before numbers, and these before choices and comparisons; then what
+    cuts off most; then the last in time. A comparison that the user's line does not contain was
+    made by a library, to check its arguments.
+    """
+    ranked = [
+        (_kind(cut), -len(cut.parameters), -position, cut)
+        for position, cut in enumerate(cuts)
+        if _is_written(cut)
+    ]
+    return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+
+
+def _kind(cut: Cut) -> int:
+    return 0 if cut.op in _VALUES else 1 if cut.op in _NUMBERS else 2
+
+
+def _is_written(cut: Cut) -> bool:
+    sign = _COMPARISONS.get(cut.op)
+    if sign is None or cut.source is None:
+        return True
+    said = cut.source.expression or cut.source.text
+    return sign in said or f"{cut.op}(" in said
+
+
 def said_of(cut: Cut) -> str:
     """```out.argmax(1)` (train.py:6) has cut it off``."""
     source = cut.source
@@ -36,6 +70,12 @@ def said_of(cut: Cut) -> str:
     called = source.expression if source is not None else ""
     what = name(called or (code(source) if source is not None and source.text else cut.op))
     return f"{what}{place(source)} has cut it off from everything before"
+
+
+STRAIGHT_THROUGH = (
+    "The nearest entry of a table is a choice: no gradient goes through it to what was compared.",
+    "q = z + (q - z).detach()  # straight through: q's values, z's gradient",
+)
 
 
 def advice(cut: Cut) -> tuple[str, str]:

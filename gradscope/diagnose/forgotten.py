@@ -93,8 +93,8 @@ _TEXTS = {
     ),
     "unknown": (
         ", while others are",
-        "No optimizer holds it. Where only a part of a network is meant to learn, this is "
-        "intended and only costs the time of its backward.",
+        "No optimizer that steps holds it. Where only a part of a network is meant to learn, this "
+        "is intended and only costs the time of its backward.",
         "optimizer.add_param_group({'params': [...]})  # or parameter.requires_grad_(False)",
     ),
 }

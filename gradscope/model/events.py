@@ -122,7 +122,8 @@ class Failure:
         source: The user's line that made the node.
         variable: The user's name of the tensor it is about: the saved one that was changed, or
             the one that leads from the new part of a graph to the part that is gone.
-        carried: The user's line that made the tensor which leads there; None when all is old.
+        carried: The user's line that made the tensor which leads there; None when all is old. Of
+            a changed tensor: what leads to its node from behind a backward that kept its graph.
         freed_by: Index of the step whose backward let the node's saved values go.
         side_by_side: Whether no forward ran since: two losses of one graph, or one loss twice.
         rebuilt: Whether the line of ``carried`` ran again for the new part of the graph.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gradscope.render.units import format_number
 
 WIDTH, HEIGHT = 480, 230
-LEFT, RIGHT, TOP, BOTTOM = 60, 14, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 60, 14, 22, 36
 _TICKS = 6
 
 
@@ -129,7 +129,7 @@ def frame(x: Axis, y: Axis, x_name: str, y_name: str) -> str:
     parts += [label(x.start - 6, at + 4, told, anchor="end") for at, told in y.ticks()]
     parts += [label(at, y.start + 16, told) for at, told in x.ticks() if x_name]
     parts.append(label(x.end, y.start + 31, x_name, anchor="end", kind="axis"))
-    parts.append(label(x.start, y.end - 4, y_name, anchor="start", kind="axis"))
+    parts.append(label(x.start, y.end - 9, y_name, anchor="start", kind="axis"))
     parts.append(tag("path", d=f"M{x.start},{y.start}H{x.end}", class_="base"))
     return "".join(parts)
 

@@ -24,6 +24,7 @@ from gradscope.render.canvas import Canvas
 from gradscope.render.colors import Scale
 from gradscope.render.plot_data import (
     DepthPoint,
+    DepthProfile,
     Series,
     depth_profile,
     loss_series,
@@ -68,20 +69,30 @@ def depth_figure(canvas: Canvas, title: str) -> Figure | None:
     x = chart.x_axis([p.depth for p in points])
     y = chart.y_axis((p.rms for p in points), log=True)
     way = [p for p in profile.path if math.isfinite(p.rms)] or list(points)
-    about = f"From {_words(way[0])} at the loss to {_words(way[-1])} at the input."
+    last = _end_of(profile)
+    about = f"From {_words(way[0])} at the loss to {_words(last)} at the input."
     line = chart.polyline([(x.place(p.depth), y.place(p.rms)) for p in way], "way")
     size = 3.0 if len(points) <= _FEW_POINTS else 2.0
     dots = "".join(_point(x, y, canvas.scale, p, size) for p in points)
     ends = (
         chart.label(x.start, y.start + 20, f"loss {format_number(way[0].rms)}", anchor="start"),
-        chart.label(x.end, y.start + 20, f"{format_number(way[-1].rms)} input", anchor="end"),
+        chart.label(x.end, y.start + 20, f"{format_number(last.rms)} input", anchor="end"),
     )
     named = chart.tag("g", "".join(ends), class_="ends")
     drawn = chart.frame(x, y, "", "RMS of the gradient, log") + line + dots + named
     caption = "Every dot is an op, every square a parameter; the line is the way most of it takes."
+    if not all(math.isfinite(p.rms) for p in points):
+        caption += " Red, at the top: NaN or Inf."
     if profile.left_out:
         caption += f" {format_integer(profile.left_out)} ops are left out."
     return Figure("depth", title, Markup(chart.svg(drawn, about)), caption)
+
+
+def _end_of(profile: DepthProfile) -> DepthPoint:
+    """The end of the way, or what is not finite behind it."""
+    end = (profile.path or profile.points)[-1]
+    odd = (p for p in profile.points if p.depth > end.depth and not math.isfinite(p.rms))
+    return next(odd, end)
 
 
 def _words(point: DepthPoint) -> str:
@@ -131,6 +142,7 @@ def steps_figure(report: Report) -> Figure | None:
             (f"line{i % 4}", visible(s.name))
             for group in (losses, norms)
             for i, s in enumerate(group)
+            if len(group) > 1
         ],
     )
 

@@ -47,7 +47,8 @@ def _title(story: FlowStory) -> str:
     if chain is None or not 1 < chain.count <= _FEW or chain.seed != 1:
         return headline(story)
     products = " + ".join(short_number(term.product) for term in chain.terms)
-    return f"{derivative_name(story)} = {products} = {short_number(chain.total)}"
+    name = derivative_name(chain.names[chain.root], chain.names[chain.target])
+    return f"{name} = {products} = {short_number(chain.total)}"
 
 
 def _kept(story: FlowStory) -> frozenset[int]:

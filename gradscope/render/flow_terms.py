@@ -8,6 +8,7 @@ from gradscope.analysis.chain_rule import ChainRule
 from gradscope.analysis.chain_terms import Link, Term
 from gradscope.analysis.story import FlowStory
 from gradscope.analysis.symbols import short_number
+from gradscope.model.graph import Graph
 from gradscope.render.flow_words import link_name
 
 _MOST_CODE = 8
@@ -15,9 +16,8 @@ _MOST_LINKS, _STARTS, _ENDS = 10, 4, 3
 _MEASURED = "* measured: the ratio of the gradients on both sides, since no formula is known"
 
 
-def at_values(story: FlowStory) -> str:
+def at_values(graph: Graph, names: Sequence[str]) -> str:
     """``at x = 2, W = 3``: the leaves that the root depends on."""
-    graph, names = story.graph, story.route.names
     told = []
     for node in graph.structure.nodes:
         value = graph.value(node.id)
@@ -82,9 +82,9 @@ def product_text(term: Term) -> str:
     return " = ".join(dict.fromkeys(parts))
 
 
-def verdict_text(story: FlowStory, chain: ChainRule) -> str:
+def agreement(chain: ChainRule) -> str:
     """That autograd recorded the same number."""
-    name = story.route.names[story.route.target]
+    name = chain.names[chain.target]
     return f"autograd recorded {short_number(chain.recorded)} for {name}: the same"
 
 

@@ -14,12 +14,12 @@ from gradscope.analysis.route import Route, Stop
 from gradscope.analysis.story import FlowStory
 from gradscope.render.flow_table import HEADER, Cells, aligned, fitted
 from gradscope.render.flow_terms import (
+    agreement,
     at_values,
     code_lines,
     footnotes,
     link_rows,
     term_lines,
-    verdict_text,
 )
 from gradscope.render.flow_words import blame, called_words, headline, other_ways, where_told
 from gradscope.render.options import RenderOptions
@@ -72,7 +72,7 @@ def _shown(text: str, options: RenderOptions, limit: int = 120) -> str:
 
 def _answer(story: FlowStory, options: RenderOptions) -> RenderableType:
     way = story.route
-    at = f"   {at_values(story)}" if way.chain is not None else ""
+    at = f"   {at_values(story.graph, way.names)}" if way.chain is not None else ""
     lines = [_say(headline(story) + at, options, "bold")]
     if way.chain is None and (told := blame(way)):
         lines.append(_say(f"By: {told}.", options))
@@ -100,7 +100,7 @@ def _terms(story: FlowStory, chain: ChainRule, options: RenderOptions) -> Render
         else:
             body += [Text(f"  {name:7}  {path}", overflow="fold")] if path else []
             body.append(Text(f"  {'' if path else name:7}    {product}", style=style))
-    body.append(_say("  " + verdict_text(story, chain), options, "green"))
+    body.append(_say("  " + agreement(chain), options, "green"))
     body += [_say("  " + note, options, "dim") for note in footnotes(chain.terms)]
     return Group(*body)
 

@@ -15,11 +15,9 @@ _TOLD_SHARES = 3
 _TELLING = 0.1
 
 
-def derivative_name(story: FlowStory) -> str:
+def derivative_name(above: str, below: str) -> str:
     """``∂loss/∂net.fc1.weight``."""
-    names = story.route.names
-    root = names[story.route.way[0]] or "loss"
-    return f"∂{_grouped(root)}/∂{_grouped(names[story.route.target])}"
+    return f"∂{_grouped(above or 'loss')}/∂{_grouped(below)}"
 
 
 def _grouped(name: str) -> str:
@@ -30,14 +28,15 @@ def _grouped(name: str) -> str:
 
 def link_name(route: Route, above: int, below: int) -> str:
     """``∂v/∂(a*b)``."""
-    return f"∂{_grouped(route.names[above])}/∂{_grouped(route.names[below])}"
+    return derivative_name(route.names[above], route.names[below])
 
 
 def headline(story: FlowStory) -> str:
     """The answer in one sentence."""
     way = story.route
     if way.chain is not None:
-        return f"{derivative_name(story)} = {short_number(way.chain.total)}"
+        told = derivative_name(way.names[way.way[0]], way.names[way.target])
+        return f"{told} = {short_number(way.chain.total)}"
     name = way.names[way.target]
     root = way.names[way.way[0]]
     if way.gain is None:

@@ -13,16 +13,19 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from gradscope.analysis.errors import explaining
 from gradscope.analysis.fold import fold
 from gradscope.model.finding import Report
 from gradscope.model.trace import ScriptError
 from gradscope.render.canvas import Canvas
+from gradscope.render.chains import chain_views
 from gradscope.render.charts import Figure, depth_figure, ratio_figure, steps_figure
 from gradscope.render.colors import Scale
 from gradscope.render.facts import run_facts
 from gradscope.render.heat import heat_figure
 from gradscope.render.html_data import data_island, graph_document
 from gradscope.render.html_findings import (
+    Line,
     block,
     finding_views,
     lines_around,
@@ -34,9 +37,9 @@ from gradscope.render.html_table import table
 from gradscope.render.listing import Listing, Place
 from gradscope.render.options import RenderOptions
 from gradscope.render.places import without_folder
-from gradscope.render.rows import Row, legend, parameter_rows
+from gradscope.render.rows import Row, all_findings, legend, parameter_rows
 from gradscope.render.rows import title as table_title
-from gradscope.render.safe import LINE_LIMIT, LIST_LIMIT, visible
+from gradscope.render.safe import LINE_LIMIT, LIST_LIMIT, PROSE_LIMIT, visible
 from gradscope.render.summary import (
     Chosen,
     Verdict,
@@ -50,7 +53,9 @@ from gradscope.render.units import format_number
 from gradscope.render.unseen import unseen
 
 _TRACEBACK_LIMIT = 8_000
+_FIX_LIMIT = 1_500
 _BOXES = 400
+_USUAL = ("main_thread", "True")  # told only where it is not so
 _SCRIPTS = ("page.js", "graph.js", "select.js", "search.js", "plots.js", "table.js", "print.js")
 
 
@@ -101,6 +106,7 @@ def render_html(
         **_parameters(rows, nodes, canvas),
         findings=finding_views(report, extras.listings, findings, options.folder),
         hero=hero,
+        chains=chain_views(report, chosen),
         figures=[f for f in (depth, *figures) if f is not None and f is not hero],
         data=data_island({**graph, "heat": numbers, "rows": nodes}),
     )
@@ -163,13 +169,34 @@ def _answer(report: Report, extras: Extras, folder: str) -> dict[str, Any]:
         "more": more_findings(report) if answer.kind == "problem" else "",
         "looked_for": told(absent, LIST_LIMIT) if absent and answer.kind == "clean" else "",
         "crash": _crash(trace.script_error, folder),
-        "crash_lines": lines_around(answer.source, extras.listings) if trace.script_error else [],
+        "crash_lines": _crash_lines(report, answer, extras),
+        "crash_fix": block(answer.fix, _FIX_LIMIT),
+        "raised": visible(answer.raised, PROSE_LIMIT),
+        "said": _said(report, answer),
         "facts": [(label, told(text)) for label, text in run_facts(trace)],
         "unseen": [told(sentence) for sentence in (*extras.problems, *unseen(report))],
         "environment": [
-            (visible(name), visible(value, LINE_LIMIT)) for name, value in trace.environment.items()
+            (visible(name.replace("_", " ")), visible(value, LINE_LIMIT))
+            for name, value in trace.environment.items()
+            if (name, value) != _USUAL
         ],
     }
+
+
+def _crash_lines(report: Report, answer: Verdict, extras: Extras) -> list[Line]:
+    """Lines around the one that raised, where no finding shows a better one."""
+    if report.trace.script_error is None or explaining(report) is not None:
+        return []
+    return lines_around(answer.source, extras.listings)
+
+
+def _said(report: Report, answer: Verdict) -> int:
+    """Position of the finding whose message is the answer above it; -1 for none."""
+    if answer.kind == "problem":
+        return 0
+    explained = explaining(report)
+    found = [finding is explained for finding in all_findings(report.findings)]
+    return found.index(True) if True in found else -1
 
 
 def _headline(report: Report, answer: Verdict) -> str:

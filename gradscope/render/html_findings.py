@@ -123,10 +123,12 @@ def lines_around(source: Source | None, listings: Mapping[Place, Listing]) -> li
     expanded = [line.expandtabs(4) for line in listing.lines]
     indents = (len(line) - len(line.lstrip()) for line in expanded if line.strip())
     margin = min(indents, default=0)
-    return [
+    lines = [
         Line(number, visible(line[margin:], _CODE_WIDTH), number == source.line)
         for number, line in enumerate(expanded, listing.first)
     ]
+    told = [at for at, line in enumerate(lines) if line.text.strip() or line.blamed]
+    return lines[told[0] : told[-1] + 1] if told else []
 
 
 def finding_views(

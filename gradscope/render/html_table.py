@@ -40,14 +40,14 @@ class RowView:
         cells: Its cells.
         parameter: Index of the parameter.
         node: Its node in the graph that is shown, or None.
-        flagged: Whether a finding is about it.
+        flagged: Severity of the worst finding about it; empty for none.
         gap: What was left out here.
     """
 
     cells: Sequence[CellView] = ()
     parameter: int = -1
     node: int | None = None
-    flagged: bool = False
+    flagged: str = ""
     gap: str = ""
 
 
@@ -76,7 +76,7 @@ def _row(
         cells=[_cell(row, column, texts[column], scale) for column in headers],
         parameter=index,
         node=nodes.get(index),
-        flagged=any(flag.startswith("GS") for flag in row.flags),
+        flagged=row.severity,
     )
 
 

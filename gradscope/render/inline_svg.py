@@ -21,6 +21,11 @@ _TEXT = frozenset(("font-size", "font-weight", "font-style"))
 _ATTRIBUTES = _SHAPE | _PAINT | _TEXT | {"class", "transform"}
 _PX_PER_PT = 96 / 72
 _PROLOG = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
+_PIECE = re.compile(r"<text([^>]*)>([^<]*)</text>")
+_LINE = re.compile(
+    r'(?:<text[^>]* y="([^"]*)"[^>]*>[^<]*</text>)(?:<text[^>]* y="\1"[^>]*>[^<]*</text>)+'
+)
+_PLACE = re.compile(r' [xy]="[^"]*"')
 _LONG_FRACTION = re.compile(r"(\.\d)\d+")
 
 
@@ -50,7 +55,15 @@ def inline_svg(svg: str, prefix: str, name: str) -> str:
                 written.append(_start(tag, element, prefix, name))
     except (ElementTree.ParseError, IndexError) as error:
         raise ValueError(f"the picture is no SVG: {error}") from error
-    return "".join(written)
+    return _LINE.sub(_one_text, "".join(written))
+
+
+def _one_text(line: re.Match[str]) -> str:
+    """The pieces of a line as one text: the browser's font may be wider than Graphviz thought."""
+    pieces = _PIECE.findall(line.group())
+    place = "".join(_PLACE.findall(pieces[0][0]))
+    spans = (f"<tspan{_PLACE.sub('', told)}>{text}</tspan>" for told, text in pieces)
+    return f"<text{place}>{''.join(spans)}</text>"
 
 
 def _start(tag: str, element: ElementTree.Element, prefix: str, name: str) -> str:

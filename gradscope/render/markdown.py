@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gradscope.model.finding import Finding, Report
+from gradscope.render.chains import chain_text, chain_views
 from gradscope.render.facts import finding_facts, run_facts
 from gradscope.render.options import RenderOptions
 from gradscope.render.places import without_folder
@@ -34,7 +35,7 @@ from gradscope.render.safe import (
 )
 from gradscope.render.summary import (
     Verdict,
-    checked,
+    checked_briefly,
     chosen_graph,
     more_findings,
     target_name,
@@ -46,6 +47,7 @@ _RIGHT = frozenset({"value", "gradient", "update"})
 _CODE = frozenset({"name", "shape"})
 _HEADING_LIMIT = 300
 _FIX_LIMIT = 1_500
+_CHAIN_LIMIT = 8_000
 _LISTED = 12
 
 
@@ -62,6 +64,7 @@ def render_markdown(report: Report, options: RenderOptions) -> str:
         *_beside(answer, report),
         *_image(report, options),
         *_findings(report, options),
+        *_chains(report, options),
         *_plots(options),
         *_run(report),
         *_parameters(report, options),
@@ -89,7 +92,7 @@ def _crash(answer: Verdict, report: Report, folder: str) -> Iterator[str]:
 
 
 def _beside(answer: Verdict, report: Report) -> Iterator[str]:
-    absent, more = checked(report), more_findings(report)
+    absent, more = checked_briefly(report), more_findings(report)
     if answer.kind == "clean" and absent:
         yield f"Looked for: {prose(absent, LIST_LIMIT)}."
     if answer.kind == "problem" and more:
@@ -104,6 +107,13 @@ def _image(report: Report, options: RenderOptions) -> Iterator[str]:
     where = "" if chosen is None or chosen.step is None else f", step {chosen.step}"
     alt = escape(visible(f"{kind} of {target_name(report.trace)}{where}", LINE_LIMIT))
     yield f"![{alt}]({link_target(options.image)})"
+
+
+def _chains(report: Report, options: RenderOptions) -> Iterator[str]:
+    views = chain_views(report, chosen_graph(report, options.step))
+    if views:
+        yield "## The chain rule, with the numbers"
+        yield block("\n\n".join(map(chain_text, views)), limit=_CHAIN_LIMIT)
 
 
 def _plots(options: RenderOptions) -> Iterator[str]:

@@ -21,6 +21,7 @@ from gradscope.render.units import (
 
 _FEWEST_BARS = 4
 _LEAST_DECADES = 2
+_SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Row:
         ratio: Median over updates of RMS(change) / RMS(value); None when unmeasured.
         flags: Codes of findings, and facts such as ``frozen``.
         awaited: Whether a backward was seen at all that could have brought a gradient.
+        severity: Of the worst finding about it; empty for none.
     """
 
     parameter: Parameter
@@ -44,6 +46,7 @@ class Row:
     ratio: float | None
     flags: tuple[str, ...]
     awaited: bool = True
+    severity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def parameter_rows(report: Report) -> tuple[Row, ...]:
     """Every parameter, from the loss to the input; those in no kept graph last."""
     trace = report.trace
     depths = parameter_depths(trace)
-    codes = _codes_by_parameter(report)
+    about = _findings_by_parameter(report)
     updated = bool(trace.updates)
     rows = [
         Row(
@@ -70,8 +73,9 @@ def parameter_rows(report: Report) -> tuple[Row, ...]:
             value=_last_value(parameter),
             gradient=_last_gradient(parameter),
             ratio=update_ratio(parameter),
-            flags=(*codes.get(parameter.index, ()), *_facts(parameter, updated)),
+            flags=(*_codes(about.get(parameter.index, ())), *_facts(parameter, updated)),
             awaited=bool(trace.steps),
+            severity=_worst(about.get(parameter.index, ())),
         )
         for parameter in trace.parameters
     ]
@@ -229,19 +233,26 @@ def _facts(parameter: Parameter, updated: bool) -> Iterator[str]:
         yield f"used ×{parameter.fan_in}"
 
 
-def _codes_by_parameter(report: Report) -> Mapping[int, tuple[str, ...]]:
+def _codes(findings: Iterable[Finding]) -> list[str]:
+    return list(dict.fromkeys(finding.code for finding in findings))
+
+
+def _worst(findings: Iterable[Finding]) -> str:
+    return min((f.severity for f in findings), key=_SEVERITIES.index, default="")
+
+
+def _findings_by_parameter(report: Report) -> Mapping[int, list[Finding]]:
     graphs = {step.index: graph.structure for step, graph in report.trace.graphs}
     by_name: dict[str, list[int]] = {}
     for parameter in report.trace.parameters:
         by_name.setdefault(parameter.name, []).append(parameter.index)
-    codes: dict[int, tuple[str, ...]] = {}
+    about: dict[int, list[Finding]] = {}
     for finding in all_findings(report.findings):
         named = set(by_name.get(finding.where.parameter, ()) if finding.where.parameter else ())
         named |= _parameters_of_nodes(finding, graphs)
         for index in named:
-            if finding.code not in codes.get(index, ()):
-                codes[index] = (*codes.get(index, ()), finding.code)
-    return codes
+            about.setdefault(index, []).append(finding)
+    return about
 
 
 def _parameters_of_nodes(finding: Finding, graphs: Mapping[int, Structure]) -> set[int]:

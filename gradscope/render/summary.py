@@ -15,6 +15,8 @@ from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import ScriptError, Step, Trace
 from gradscope.render.units import format_integer, shorten
 
+_FEW_CHECKED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -124,6 +126,14 @@ def checked(report: Report) -> str:
     found = {finding.name for finding in report.findings}
     clean = [name.replace("-", " ") for name in report.checked if name not in found]
     return ", ".join(clean)
+
+
+def checked_briefly(report: Report) -> str:
+    """The same in a few words where it is long."""
+    names = checked(report).split(", ")
+    if len(names) <= _FEW_CHECKED:
+        return ", ".join(names)
+    return f"{len(names)} kinds of problem, from {names[0]} to {names[-1]} (see gradscope rules)"
 
 
 def more_findings(report: Report) -> str:

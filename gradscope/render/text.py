@@ -15,7 +15,7 @@ from gradscope.render.facts import finding_facts, run_facts
 from gradscope.render.options import RenderOptions
 from gradscope.render.rows import all_findings, fit_rows, legend, parameter_rows, title
 from gradscope.render.safe import LIST_LIMIT, PROSE_LIMIT, visible
-from gradscope.render.summary import Verdict, beside_place, checked, more_findings, verdict
+from gradscope.render.summary import Verdict, beside_place, checked_briefly, more_findings, verdict
 from gradscope.render.table import table_lines
 from gradscope.render.terminal import columns, printed
 from gradscope.render.unseen import unseen
@@ -61,7 +61,7 @@ def _answer(answer: Verdict, report: Report, options: RenderOptions) -> Renderab
     if answer.location:
         location = _say(answer.location, options, answer.kind, limit=32)
         parts = [_grid([(location, text)])]
-    if answer.kind == "clean" and (absent := checked(report)):
+    if answer.kind == "clean" and (absent := checked_briefly(report)):
         parts.append(_say(f"Looked for: {absent}.", options, limit=LIST_LIMIT))
     if answer.kind == "crash":
         parts.extend(_crash_details(answer, report, options))

@@ -76,9 +76,9 @@ def _files(error: BaseException) -> list[str]:
 
 
 def _calls(error: BaseException) -> list[tuple[str, str]]:
-    """Files and functions; modules with any hook at all are called through an ``inner``."""
+    """Files and functions, without the test's own."""
     frames = [(f.filename, f.name) for f in traceback.extract_tb(error.__traceback__)]
-    return [frame for frame in frames[1:] if frame[1] != "inner"]
+    return frames[1:]
 
 
 @pytest.mark.parametrize("place", PLACES)

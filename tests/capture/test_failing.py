@@ -167,6 +167,48 @@ def test_a_state_carried_over(level: str) -> None:
         assert failure.rebuilt
 
 
+@pytest.mark.parametrize("pair", [False, True])
+def test_of_several_results_the_one_that_goes_in_again_is_carried(pair: bool) -> None:
+    rnn = nn.LSTM(2, 3) if pair else nn.GRU(2, 3)
+    with gradscope.trace() as t:
+        zeros = torch.zeros(1, 1, 3)
+        state = (zeros, zeros) if pair else zeros
+        for step in range(2):
+            out, state = rnn(torch.randn(4, 1, 2), state)
+            with pytest.raises(RuntimeError, match="second time") if step else nullcontext():
+                out.sum().backward()
+    assert failure_of(t).variable == "state"
+
+
+def carry(detached: bool) -> Failure:
+    """An update between two backwards, the first of which keeps its graph."""
+    cell, head = nn.RNNCell(2, 3), nn.Linear(3, 1)
+    sgd = torch.optim.SGD([*cell.parameters(), *head.parameters()], lr=0.1)
+    with gradscope.trace() as t:
+        h = torch.zeros(1, 3)
+        for last in (False, False, True):
+            h = cell(torch.randn(1, 2), h.detach() if detached else h)
+            loss = head(h).sum()
+            if last and detached:
+                loss.backward(retain_graph=True)
+                sgd.step()
+            with pytest.raises(RuntimeError, match="inplace") if last else nullcontext():
+                loss.backward(retain_graph=True)
+            sgd.step()
+    return failure_of(t)
+
+
+def test_a_state_that_leads_behind_an_update() -> None:
+    failure = carry(detached=False)
+    assert failure.variable == "h"
+    assert failure.carried is not None
+    assert failure.carried.text == "h = cell(torch.randn(1, 2), h.detach() if detached else h)"
+
+
+def test_a_loss_that_is_run_backward_again_behind_an_update() -> None:
+    assert carry(detached=True).carried is None
+
+
 def test_the_graph_of_the_failed_step_knows_the_lines_of_freed_nodes() -> None:
     x = torch.randn(3, requires_grad=True)
     with gradscope.trace() as t:

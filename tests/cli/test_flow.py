@@ -41,6 +41,15 @@ def test_the_answer_and_the_files(script: Path) -> None:
     assert "∂y/∂x = 4 + 3 = 7" in (script / "way.svg").read_text("utf-8")
 
 
+def test_a_module_and_defaults_of_the_project(script: Path) -> None:
+    (script / "pyproject.toml").write_text(
+        "[tool.gradscope]\nquiet = true\nmax-nodes = 2\nselect = ['GS1']\nlevel = 'params'\n"
+    )
+    ran = gradscope(script, "flow", "--to", "x", "-o", "way.json", "-m", "poly", "--lr", "1")
+    assert (ran.code, ran.out, ran.err) == (0, b"printed ['--lr', '1']\n", "")
+    assert ran.json("way.json")["chain_rule"]["derivative"] == 7
+
+
 def test_a_format_is_alone_on_stdout(script: Path) -> None:
     ran = gradscope(script, "flow", "--to", "x", "--step", "1", "--format", "json", "poly.py")
     assert json.loads(ran.out)["step"] == 1

@@ -49,6 +49,20 @@ def test_accumulation_explains_growth_over_steps_but_not_along_the_depth() -> No
     assert tree(under_their_causes([depth, found("GS401", 1)])) == ["GS102", "GS401"]
 
 
+def test_what_saturates_in_a_divergence_follows_from_it() -> None:
+    growth, depth = found("GS102", 3, {"growth": 1e9}), found("GS102", 3, {"decades": 8})
+    assert tree(under_their_causes([found("GS101", 8), growth])) == ["GS102", ["GS101"]]
+    assert tree(under_their_causes([found("GS101", 0), growth])) == ["GS101", "GS102"]
+    assert tree(under_their_causes([found("GS101", 8), depth])) == ["GS101", "GS102"]
+
+
+def test_updates_too_large_or_small_for_another_reason() -> None:
+    large, small = found("GS409", 3, {"direction": "too large"}), found("GS409", 3)
+    assert tree(under_their_causes([small, found("GS108", 3)])) == ["GS108", ["GS409"]]
+    assert tree(under_their_causes([large, found("GS407", 3)])) == ["GS407", ["GS409"]]
+    assert tree(under_their_causes([small, found("GS407", 3)])) == ["GS409", "GS407"]
+
+
 def test_three_generations() -> None:
     findings = [found("GS201", 30), found("GS102", 20, {"growth": 1e9}), found("GS401", 1)]
     assert tree(under_their_causes(findings)) == ["GS401", ["GS102", ["GS201"]]]

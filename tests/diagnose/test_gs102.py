@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import replace
 
 import pytest
 
 from gradscope.diagnose import diagnose
 from gradscope.diagnose.history import Row, find_growth
+from gradscope.model.events import Call
 from gradscope.model.trace import Trace
 from tests.builders import GraphBuilder, stats
 from tests.diagnose.test_gs101 import layered, recurrent
-from tests.diagnose.traces import INF, NAN, findings_of, history_trace, judge, run_of, scaled
+from tests.diagnose.traces import (
+    INF,
+    NAN,
+    findings_of,
+    history_trace,
+    judge,
+    run_of,
+    scaled,
+    updates,
+)
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e-4, 1.0, 1e5, 1e30])
@@ -70,6 +81,64 @@ def test_growth_does_not_depend_on_the_scale(factor: float) -> None:
     norms = [1.0] * 15 + [10.0**i for i in range(1, 8)]
     trace = history_trace([n * factor for n in norms], [n * factor for n in norms])
     assert len(judge(trace, "GS102")) == 1
+
+
+def with_updates(trace: Trace, changes: list[float], size: float = 10.0) -> Trace:
+    """Each update changes the weights, all of that size, by so much."""
+    n = len(changes)
+    (owned,) = trace.parameters
+    history = replace(
+        updates([1] * n, [0] * n),
+        value_rms=array("d", [size] * n),
+        update_rms=array("d", changes),
+    )
+    return replace(trace, parameters=(replace(owned, updates=history),))
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1.0, 1e5])
+def test_data_that_become_harder_are_no_divergence(factor: float) -> None:
+    norms = [n * factor for n in [1.0] * 15 + [30.0] * 15 + [900.0] * 15]
+    trace = history_trace(norms, norms)
+    assert len(judge(trace, "GS102")) == 1  # nobody knows what the updates were
+    assert judge(with_updates(trace, [0.1] * 45), "GS102") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [0.1] * 14 + [0.3] + [0.1] * 15,  # the update before the jump was larger than usual
+        [2.0] * 30,  # or all were huge
+    ],
+)
+def test_a_jump_that_an_update_made_is_a_divergence(changes: list[float]) -> None:
+    norms = [1.0] * 15 + [3e4] * 15
+    assert len(judge(with_updates(history_trace(norms, norms), changes), "GS102")) == 1
+
+
+def test_a_climb_with_updates_like_all_others_is_a_divergence() -> None:
+    norms = [1.0] * 15 + [2.0**i for i in range(1, 16)]
+    assert len(judge(with_updates(history_trace(norms, norms), [0.1] * 30), "GS102")) == 1
+
+
+def test_what_overflows_is_a_divergence() -> None:
+    norms = [1.0] * 15 + [30.0] * 14 + [INF]
+    assert len(judge(with_updates(history_trace(norms, norms), [0.1] * 30), "GS102")) == 1
+
+
+def test_the_climb_begins_where_the_loss_leaves_its_history() -> None:
+    norms = [1.0, 5.0, 2e3, 1e4, 5e3, 1e6, 1e5, 1e8, 1e7, 1e9, 1e8, 1e11, 1e12, INF]
+    losses = [10.0**i for i in range(14)]
+    (finding,) = judge(history_trace(norms, losses), "GS102")
+    assert finding.steps[0] == 1
+    assert finding.evidence["norm_before"] == 1.0
+
+
+def test_who_clips_already_is_not_told_to() -> None:
+    norms = [1.0] * 15 + [10.0**i for i in range(1, 8)]
+    trace = history_trace(norms, norms)
+    assert "clip_grad_norm_" in judge(trace, "GS102")[0].fix
+    clips = replace(trace, calls=(Call("clip", 0, -1),))
+    assert "clip_grad_norm_" not in judge(clips, "GS102")[0].fix
 
 
 def rows(norms: list[float], losses: list[float] | None = None) -> list[Row]:

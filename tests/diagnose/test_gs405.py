@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,21 @@ def test_a_forgotten_one_of_two() -> None:
     calls = (*both.calls, *(replace(call, label="Adam") for call in both.calls))
     (finding,) = judge(replace(both, calls=calls), "GS405")
     assert finding.severity == "warning"
+
+
+def test_the_other_player_may_run_backward_in_between() -> None:
+    trace = loop(24, steps=False)
+    (critic,) = trace.parameters
+    reached = array("b", [i % 2 == 0 for i in range(24)])
+    one = replace(critic, gradients=replace(critic.gradients, arrived=reached))
+    actor = replace(parameter(1, update=updates([1] * 12, [0] * 12)), optimizers=("Adam",))
+    facts = OptimizerFacts("Adam", None, -1, (1,), 12)
+    both = replace(trace, parameters=(one, actor), optimizers=(*trace.optimizers, facts))
+    both = replace(both, updates=loop(12).updates)
+    odd = called(both, "zero_grad", [(i, i // 2) for i in range(1, 24, 2)])
+    (finding,) = judge(odd, "GS405")
+    assert finding.evidence["cleared"] == 12
+    assert judge(called(both, "zero_grad", [(0, 0)] * 12), "GS405") == []
 
 
 def test_skipped_by_the_scaler() -> None:

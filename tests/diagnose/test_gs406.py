@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gradscope.model.events import Call
 from gradscope.model.trace import Trace
-from tests.diagnose.traces import NAN, gradients, judge, parameter, update_trace, updates
+from tests.diagnose.loop_traces import CLIP
+from tests.diagnose.traces import NAN, STEP, gradients, judge, parameter, update_trace, updates
 
 
 def clipped(
@@ -70,6 +72,14 @@ def test_a_constant_factor_is_scaling_and_not_clipping(factor: float) -> None:
 def test_a_scaler_that_changes_its_factor_is_no_clipping() -> None:
     shares = [2.0**-16] * 3 + [2.0**-15] * 3 + [2.0**-17] * 2
     assert judge(clipped(NORMS, [n * s for n, s in zip(NORMS, shares, strict=True)]), "GS406") == []
+
+
+def test_the_line_that_clips_and_the_usual_norm_are_told() -> None:
+    trace = clipped(NORMS, [1e-8] * 8, change=1e-10)
+    calls = (Call("clip", 0, -1, CLIP, "SGD"), Call("clip", 0, -1, STEP, "Adam"))
+    (finding,) = judge(replace(trace, calls=calls), "GS406")
+    assert finding.where.source == CLIP
+    assert finding.fix.startswith("torch.nn.utils.clip_grad_norm_(model.parameters(), 3.8)")
 
 
 def test_now_and_then_is_what_clipping_is_for() -> None:

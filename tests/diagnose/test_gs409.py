@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from gradscope.model.trace import Trace
-from tests.diagnose.loop_traces import MADE, loop
+from tests.diagnose.loop_traces import CLIP, MADE, called, loop
 from tests.diagnose.traces import judge
 
 N = 30
@@ -53,6 +54,42 @@ def test_too_small(scale: float) -> None:
 )
 def test_healthy(change: Callable[[int], float], losses: Callable[[int], float]) -> None:
     assert judge(run(change, losses), "GS409") == []
+
+
+def dying(trace: Trace, dies: int, *, by_schedule: bool = True, gone: float = 1e-3) -> Trace:
+    """The learning rate is 0 from that update on, and the gradients shrink to that share."""
+    updates = tuple(replace(u, lr=0.1 if u.index < dies else 0.0) for u in trace.updates)
+    norms = array("d", [1.0 if i < dies else gone for i in range(N)])
+    parameters = tuple(
+        replace(p, gradients=replace(p.gradients, norm=norms)) for p in trace.parameters
+    )
+    trace = replace(trace, updates=updates, parameters=parameters)
+    return called(trace, "scheduler_step", [(i, i) for i in range(N)]) if by_schedule else trace
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_learning_rate_that_dies_on_the_way(scheduled: bool) -> None:
+    moves = run(lambda i: 1e-3 if i < 10 else 0.0, lambda i: 1 / (1 + min(i, 10)))
+    (finding,) = judge(dying(moves, 10, by_schedule=scheduled, gone=0.5), "GS409")
+    assert "the last 20 of 30 updates of SGD" in finding.message
+    assert "the learning rate goes from 0.1 to 0" in finding.message
+    assert finding.where.source == (CLIP if scheduled else MADE)
+
+
+@pytest.mark.parametrize(("dies", "gone"), [(10, 0.05), (16, 0.5), (29, 1.0)])
+def test_a_learning_rate_that_has_done_its_work(dies: int, gone: float) -> None:
+    moves = run(lambda i: 1e-3 if i < dies else 0.0, lambda i: 1 / (1 + min(i, dies)))
+    assert judge(dying(moves, dies, gone=gone), "GS409") == []
+
+
+def test_updates_that_round_to_nothing_at_an_unchanged_rate_are_left_alone() -> None:
+    assert judge(run(lambda i: 1e-3 if i < 10 else 0.0, lambda i: 1 / (1 + i)), "GS409") == []
+
+
+def test_a_schedule_that_begins_at_zero_is_named() -> None:
+    (finding,) = judge(dying(run(lambda i: 0.0), 0, gone=1.0), "GS409")
+    assert finding.where.source == CLIP
+    assert finding.cause == "The schedule sets the learning rate to 0."
 
 
 def test_first_updates_that_throw_the_loss_for_good() -> None:

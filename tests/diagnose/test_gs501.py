@@ -50,6 +50,19 @@ def test_the_optimizer_that_stepped_in_between() -> None:
     assert "all backwards first" in finding.fix
 
 
+def test_a_state_that_retain_graph_keeps_alive() -> None:
+    carried = line(12, "h = cell(x, h)")
+    failure = replace(FAILURE, change=None, parameter=0, variable="h", carried=carried)
+    trace = stopped(CHANGED, failure=failure, steps=3)
+    held = parameter(name="net.weight", update=UpdateHistory(array("i", [0])))
+    updates = (Update(0, 0, "optimizer", "SGD", STEP),)
+    (finding,) = judge(replace(trace, parameters=(held,), updates=updates), "GS501")
+    assert finding.where.source == carried
+    assert finding.message.startswith("`optimizer.step()` (train.py:24) changes `net.weight` [8, 4]")
+    assert finding.message.endswith("; `h` (train.py:12) leads there from a later iteration")
+    assert finding.fix.startswith("h = h.detach()")
+
+
 @pytest.mark.parametrize("failure", [None, replace(FAILURE, change=None, source=None)])
 def test_where_little_is_known_the_backward_is_named(failure: Failure | None) -> None:
     (finding,) = judge(stopped(CHANGED, failure=failure), "GS501")

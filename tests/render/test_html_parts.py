@@ -13,7 +13,7 @@ import pytest
 from gradscope.analysis.fold import fold
 from gradscope.model.finding import Report
 from gradscope.model.graph import Source
-from gradscope.model.trace import Trace
+from gradscope.model.trace import Step, Trace
 from gradscope.render.chart import Axis, tag, wants_log, x_axis, y_axis
 from gradscope.render.charts import depth_figure, ratio_figure, steps_figure
 from gradscope.render.heat import heat_figure
@@ -25,6 +25,7 @@ from gradscope.render.plot_data import depth_profile, heat_map, loss_series, nor
 from gradscope.render.png import png_data_uri
 from gradscope.render.rows import parameter_rows
 from gradscope.render.summary import chosen_graph
+from tests.graph_builder import GraphBuilder
 from tests.render import reports
 
 CODE = "import torch\n\ndef f(x):\n\treturn x.exp()\n\nf(1)\nf(2)\nf(3)\n"
@@ -214,3 +215,38 @@ def test_svg_keeps_pictures_and_drops_everything_else() -> None:
 def test_what_is_no_svg_is_refused() -> None:
     with pytest.raises(ValueError, match="no SVG"):
         inline_svg("<svg><g></svg>", "ops", "graph")
+
+
+def test_blank_lines_at_the_ends_of_a_listing_are_left_out() -> None:
+    source = Source("a.py", 3, "f()")
+    listing = Listing(1, ("", "  ", "f()", "", "g()", " ", ""))
+    shown = lines_around(source, {("a.py", 3): listing})
+    assert [line.number for line in shown] == [3, 4, 5]
+
+
+def test_pieces_of_a_line_are_one_text() -> None:
+    """So that the browser sets them one after the other, however wide its font is."""
+    drawn = inline_svg(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><g>'
+        '<text x="1" y="5" font-weight="bold">h = f(x) </text>\n<text x="7" y="5">t.py:3</text>'
+        '<text x="1" y="8">[2]</text></g><g><text x="9" y="8">other</text></g></svg>',
+        "a",
+        "name",
+    )
+    assert drawn.count("<text") == 3
+    assert (
+        '<text x="1" y="5"><tspan font-weight="bold">h = f(x) </tspan><tspan>t.py:3</tspan></text>'
+        in drawn
+    )
+
+
+def test_a_way_that_ends_in_nan_says_so() -> None:
+    b = GraphBuilder()
+    graph = b.graph(b.op("Sqrt", b.leaf("w", gradient=math.nan, value=1.0), gradient=1.0))
+    report = Report(Trace(steps=(Step(0, graph=graph),)))
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    figure = depth_figure(level_canvas(report, chosen, fold(graph)), "title")
+    assert figure is not None
+    assert "NaN input" in figure.svg
+    assert "Red, at the top: NaN or Inf." in figure.caption

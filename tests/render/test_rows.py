@@ -105,7 +105,14 @@ def test_flags_come_from_names_nodes_and_consequences() -> None:
     node = next(n.id for n in graph.structure.nodes if n.label == "net.2.bias")
     beside = Finding("GS101", "a", "info", "m", Where(nodes=(node, 10_000), step=119))
     report = replace(report, findings=(*report.findings, beside))
-    flags = {row.parameter.name: row.flags for row in parameter_rows(report)}
+    rows = parameter_rows(report)
+    flags = {row.parameter.name: row.flags for row in rows}
+    worst = {row.parameter.name: row.severity for row in rows}
+    assert (worst["net.0.weight"], worst["net.2.bias"], worst["net.2.weight"]) == (
+        "error",
+        "info",
+        "",
+    )
     assert flags["net.0.weight"] == ("GS401", "GS102")
     assert flags["net.2.bias"] == ("GS101",)
     assert flags["net.2.weight"] == ()

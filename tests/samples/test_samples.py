@@ -132,7 +132,8 @@ def test_twelve_sigmoids_vanish() -> None:
 
 
 def test_a_wide_recurrence_explodes() -> None:
-    (finding,) = [f for f in _sample("exploding")["findings"] if f["code"] == "GS102"]
+    (finding,) = [f for f in _sample("exploding")["findings"] if f["code"] == "GS103"]
+    assert finding["name"] == "exploding-through-time"
     assert finding["severity"] in ("warning", "error")
     assert (Path(finding["where"]["file"]).name, finding["where"]["line"]) == ("exploding.py", 20)
 

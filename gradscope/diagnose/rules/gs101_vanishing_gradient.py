@@ -101,10 +101,8 @@ def _message(trend: Trend, guilty: Blame) -> str:
     where = f"{guilty.call_it(dead)}{place(dead.source)}"
     if dead.iteration > 1:
         where += f" in iteration {dead.iteration}"
-    return (
-        f"gradient shrinks {power_of_ten(-trend.decades)}-fold and is exactly 0 from {where} "
-        f"on{account}"
-    )
+    shrinks = f"shrinks {power_of_ten(-trend.decades)}-fold and " if trend.decades < 0 else ""
+    return f"gradient {shrinks}is exactly 0 from {where} on{account}"
 
 
 def _evidence(trend: Trend, guilty: Blame) -> dict[str, float | int | str]:

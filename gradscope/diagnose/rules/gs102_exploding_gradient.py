@@ -5,7 +5,8 @@ of 1,000 from the last layer to the first, steadily, over at least four ops (ove
 recurrence it is GS103's). Or, over the run, the
 norm of all gradients leaves its history behind (more than 10 times the median so far and a robust
 z-score above 6, after ten backwards) and stays there while the loss rises; or it climbs from the
-first backward on, 10,000-fold.
+first backward on, 10,000-fold. A jump after updates like all others comes from the data (a
+curriculum, a broken batch) and is none of this.
 
 Why it hurts: One update of such a size throws the weights far away; what follows is a loss that
 oscillates, rises, or turns into NaN.
@@ -27,7 +28,7 @@ from collections.abc import Iterator
 
 from gradscope.diagnose.blame import Blame, blame
 from gradscope.diagnose.depth import Trend
-from gradscope.diagnose.history import Growth, Row, find_growth
+from gradscope.diagnose.history import Growth, Row, find_growth, rows_of
 from gradscope.diagnose.nonfinite import forward_origin
 from gradscope.diagnose.persistence import Habit, find_habit, graded
 from gradscope.diagnose.rule import Rule
@@ -49,6 +50,7 @@ DIVERGES = (
 )
 DIVERGENCE = 1e3  # times the norm before
 CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"
+SMALLER = "lr = …  # 10 times smaller"
 
 
 def check(run: Run) -> Iterator[Finding]:
@@ -57,7 +59,7 @@ def check(run: Run) -> Iterator[Finding]:
         habit = find_habit(run, story, explodes, through_time=True)
         if habit is not None and find_time_habit(run.recurrences(story), +1) is not None:
             continue  # told as exploding-through-time
-        growth = find_growth(_rows(run, story))
+        growth = find_growth(rows_of(run, story))
         if habit is not None:
             yield _deep(run, habit, growth)
         elif growth is not None:
@@ -69,19 +71,6 @@ def check(run: Run) -> Iterator[Finding]:
 def explodes(trend: Trend) -> bool:
     """Whether the gradient grows steadily past the bar."""
     return trend.sustained(+1)
-
-
-def _rows(run: Run, story: Story) -> list[Row]:
-    """The story's backwards; those in which a gradient went unmeasured are left out."""
-    overflowed = set(run.nonfinite_steps)
-    return [
-        Row(step.index, norm, step.loss)
-        for step in story.steps
-        if step.loss is not None
-        and step.nested_in is None
-        and (norm := run.norms.get(step.index)) is not None
-        and (math.isfinite(norm) or step.index in overflowed or not math.isfinite(step.loss))
-    ]
 
 
 def _deep(run: Run, habit: Habit, growth: Growth | None) -> Finding:
@@ -101,7 +90,8 @@ def _deep(run: Run, habit: Habit, growth: Growth | None) -> Finding:
         evidence=evidence,
         cause="Every one of these ops makes the gradient larger: weights too large for the number "
         "of inputs, or inputs too large.",
-        fix=f"nn.init.kaiming_normal_(layer.weight)  # or a normalisation layer, and {CLIP}",
+        fix="nn.init.kaiming_normal_(layer.weight)  # or a normalisation layer"
+        + ("" if _clips(run) else f", and {CLIP}"),
         silence="Weights scaled by their number of inputs, or --ignore GS102.",
     )
 
@@ -123,7 +113,7 @@ def _evidence(trend: Trend, guilty: Blame) -> dict[str, float | int | str]:
 
 
 def _long(run: Run, story: Story, growth: Growth) -> Finding:
-    rows = _rows(run, story)
+    rows = rows_of(run, story)
     began = rows[growth.first].step
     worst = _largest(run, began)
     end = ", then overflows" if growth.overflowed else ""
@@ -145,14 +135,14 @@ def _long(run: Run, story: Story, growth: Growth) -> Finding:
             "loss_after": growth.loss_after,
         },
         cause=DIVERGES,
-        fix=f"{CLIP}  # before optimizer.step(), and a learning rate 10 times smaller",
+        fix=_fix(run),
         silence="A run whose loss does not rise, or --ignore GS102.",
     )
 
 
 def _at_once(run: Run, story: Story) -> Iterator[Finding]:
     """One update so large that the next forward pass overflows: too soon for any history."""
-    rows = _rows(run, story)
+    rows = rows_of(run, story)
     end = next((i for i, row in enumerate(rows) if not _is_finite(row)), 0)
     step = run.step(rows[end].step) if end else None
     if step is None or step.graph is None or (origin := forward_origin(step.graph)) is None:
@@ -172,9 +162,19 @@ def _at_once(run: Run, story: Story) -> Iterator[Finding]:
         of=len(rows),
         evidence={"growth": largest, "norm_before": last.norm, "loss_before": last.loss},
         cause=DIVERGES,
-        fix=f"{CLIP}  # before optimizer.step(), and a learning rate 10 times smaller",
+        fix=_fix(run),
         silence="A forward pass that stays finite, or --ignore GS102.",
     )
+
+
+def _clips(run: Run) -> bool:
+    return any(call.kind in ("clip", "clip_value") for call in run.trace.calls)
+
+
+def _fix(run: Run) -> str:
+    if _clips(run):
+        return f"{SMALLER}, since clipping alone does not help"
+    return f"{CLIP}  # before optimizer.step(), and a learning rate 10 times smaller"
 
 
 def _is_finite(row: Row) -> bool:

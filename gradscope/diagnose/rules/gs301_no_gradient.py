@@ -24,10 +24,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gradscope.analysis.paths import op_base
 from gradscope.diagnose.around import leaves_of, users_of
+from gradscope.diagnose.cutting import STRAIGHT_THROUGH, advice, likeliest_first
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import code, count, name, op_in_line, place, some
+from gradscope.model.events import Cut
 from gradscope.model.finding import Finding, Where
 from gradscope.model.graph import Source
 from gradscope.model.trace import Parameter, Update
@@ -35,6 +38,8 @@ from gradscope.model.trace import Parameter, Update
 RULE = Rule("GS301", "no-gradient", "An optimizer's parameter never gets a gradient.")
 
 STEPS = 3  # of the optimizer that holds it
+_CHOICES = frozenset({"argmin", "argmax", "argsort"})
+_LOOKING_UP = frozenset({"Embedding", "Index", "IndexSelect", "Gather"})
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,7 @@ def _finding(run: Run, optimizer: Optimizer) -> Finding:
             "optimizer_never_worked": int(optimizer.never_worked),
         },
         cause=_cause(where, optimizer),
-        fix="loss = criterion(decoder(code), y)  # without detach(), .data, .item(), numpy() or "
-        "no_grad() in between",
+        fix=_fix(where, optimizer),
         silence="requires_grad_(False), or leaving the parameter out of the optimizer.",
     )
 
@@ -137,10 +141,7 @@ def _how(where: Parting | None, optimizer: Optimizer) -> str:
 
 def _cause(where: Parting | None, optimizer: Optimizer) -> str:
     if where is not None:
-        return (
-            "Something between its result and the loss cuts the graph: detach(), .data, .item(), "
-            "numpy(), argmax, or torch.no_grad()."
-        )
+        return where.cause
     if optimizer.never_worked:
         return (
             "The optimizer holds other tensors than those that the loss depends on: the model was "
@@ -154,6 +155,14 @@ def _cause(where: Parting | None, optimizer: Optimizer) -> str:
     return "Its result is not needed, or it is cut off from the loss."
 
 
+def _fix(where: Parting | None, optimizer: Optimizer) -> str:
+    if where is not None:
+        return where.fix
+    if optimizer.never_worked:
+        return "optimizer = torch.optim.SGD(model.parameters(), lr=lr)  # of the model that is used"
+    return "h = layer(h)  # in forward; or leave the layer out"
+
+
 @dataclass(frozen=True)
 class Parting:
     """Where a parameter's result leaves the way to the loss.
@@ -164,6 +173,8 @@ class Parting:
         source: The line to change.
         module: The module that uses it.
         variable: What is cut off.
+        cause: Why that cuts it off.
+        fix: What to write instead.
     """
 
     text: str
@@ -171,6 +182,14 @@ class Parting:
     source: Source | None
     module: str = ""
     variable: str = ""
+    cause: str = (
+        "Something between its result and the loss cuts the graph: detach(), .data, .item(), "
+        "numpy(), argmax, or torch.no_grad()."
+    )
+    fix: str = (
+        "loss = criterion(decoder(code), y)  # without detach(), .data, .item(), numpy() or "
+        "no_grad() in between"
+    )
 
 
 def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Parting]:
@@ -179,22 +198,53 @@ def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Parting]:
     A result that parameters in training lead to as well may just not be needed.
     """
     wanted = {p.index for p in idle}
-    return _used_in_vain(run, wanted) | _by_calls(run, wanted)
+    return _used_in_vain(run, wanted) | _by_calls(run, wanted) | _by_codes(run, wanted)
 
 
 def _by_calls(run: Run, wanted: set[int]) -> dict[int, Parting]:
-    """Calls that cut off what only these parameters lead to; the one that cuts off most first."""
+    """Calls that cut off what only these parameters lead to; the likeliest first."""
     inputs = {p.index for p in run.trace.parameters if p.kind == "input"}
     found: dict[int, Parting] = {}
-    for cut in sorted(run.trace.cuts, key=lambda c: -len(c.parameters)):
+    for cut in likeliest_first(run.trace.cuts):
         leaves = set(cut.parameters) - inputs
-        if cut.source is None or not leaves or not wanted.issuperset(leaves):
-            continue
-        what = name(cut.variable) if cut.variable else "the result"
-        text = f"{name(cut.op)} in {name(code(cut.source))}{place(cut.source)} cuts {what} off"
-        for index in leaves:
-            found.setdefault(index, Parting(text, cut.op, cut.source, variable=cut.variable))
+        if cut.source is not None and leaves and wanted.issuperset(leaves):
+            parting = _parting(cut, *advice(cut))
+            for index in leaves:
+                found.setdefault(index, parting)
     return found
+
+
+def _by_codes(run: Run, wanted: set[int]) -> dict[int, Parting]:
+    """Choices of the nearest entry of a table, from which the result is then taken."""
+    found: dict[int, Parting] = {}
+    tables: set[int] | None = None
+    for cut in run.trace.cuts:
+        leaves, others = wanted.intersection(cut.parameters), set(cut.parameters) - wanted
+        if cut.op in _CHOICES and cut.source is not None and leaves and others:
+            tables = _tables(run) if tables is None else tables
+            if tables.issuperset(others):
+                found |= dict.fromkeys(leaves, _parting(cut, *STRAIGHT_THROUGH))
+    return found
+
+
+def _tables(run: Run) -> set[int]:
+    """Parameters that are looked up in."""
+    found: set[int] = set()
+    for _, graph in run.trace.graphs[-1:]:
+        nodes = graph.structure.nodes
+        for index, leaf in leaves_of(graph).items():
+            users = users_of(graph.structure, leaf.id)
+            if any(op_base(nodes[user].op) in _LOOKING_UP for user in users):
+                found.add(index)
+    return found
+
+
+def _parting(cut: Cut, cause: str, fix: str) -> Parting:
+    what = name(cut.variable) if cut.variable else "the result"
+    line = f"{name(code(cut.source))}{place(cut.source)}" if cut.source else "a call"
+    text = f"{name(cut.op)} in {line} cuts {what} off"
+    fix = fix.replace("{}", cut.variable or "h")
+    return Parting(text, cut.op, cut.source, "", cut.variable, cause, fix)
 
 
 def _used_in_vain(run: Run, wanted: set[int]) -> dict[int, Parting]:

@@ -28,6 +28,7 @@ from gradscope.diagnose.clipping import Clipped, clipped_updates, is_constant_fa
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import count, number, place
+from gradscope.model.events import Call
 from gradscope.model.finding import Finding, Where
 
 RULE = Rule("GS406", "over-clipped", "Updates use less than 1 % of the gradient.")
@@ -47,7 +48,7 @@ def check(run: Run) -> Iterator[Finding]:
             continue
         stands_still = _stands_still(rows)
         if stands_still or not is_constant_factor(small):
-            yield _finding(label, rows, small, stands_still)
+            yield _finding(run, label, rows, small, stands_still)
 
 
 def _stands_still(rows: Sequence[Clipped]) -> bool:
@@ -57,18 +58,26 @@ def _stands_still(rows: Sequence[Clipped]) -> bool:
     return bool(changes) and median(changes) < STILL and median(sizes) < TINY
 
 
+def _clip_call(run: Run, label: str) -> Call | None:
+    """The call that clipped what the optimizer uses, where it was one of torch's."""
+    calls = [c for c in run.trace.calls if c.kind in ("clip", "clip_value")]
+    own = [c for c in calls if c.label in (label, "")]
+    return own[-1] if own else None
+
+
 def _finding(
-    label: str, rows: Sequence[Clipped], small: Sequence[Clipped], stands_still: bool
+    run: Run, label: str, rows: Sequence[Clipped], small: Sequence[Clipped], stands_still: bool
 ) -> Finding:
     before, after = median(r.before for r in small), median(r.after for r in small)
     updates = [row.update for row in small]
+    clipping = _clip_call(run, label)
     moved = [row.change for row in rows if row.change is not None]
     still = ", and the weights stand still" if stands_still else ""
     return RULE.finding(
         "warning" if stands_still else "info",
         f"{label}{place(updates[0].source)} gets gradients of norm {number(after)} where backward "
         f"computed {number(before)}{still} ({len(small)} of {count(len(rows), 'update')})",
-        where=Where(source=updates[0].source),
+        where=Where(source=(clipping.source if clipping else None) or updates[0].source),
         steps=(max(updates[0].after_step, 0), max(updates[-1].after_step, 0)),
         seen=len(small),
         of=len(rows),
@@ -79,6 +88,7 @@ def _finding(
             "update_ratio": median(moved) if moved else 0.0,
         },
         cause="The gradients are clipped to a norm, or to values, far below their usual size.",
-        fix="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # near the usual norm",
+        fix=f"torch.nn.utils.clip_grad_norm_(model.parameters(), {number(before)})  "
+        "# near the usual norm",
         silence="A threshold that most gradients stay below, or --ignore GS406.",
     )

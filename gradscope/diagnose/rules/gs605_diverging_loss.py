@@ -3,8 +3,8 @@
 What: Of the only loss of a run the end lies clearly above the beginning, and it has climbed in most
 stretches of the run; or it falls ever further below zero, hardly slower at the end. Meanwhile the
 weights have doubled and moved nearly straight away from zero. Runs with several losses (the
-players of a GAN), ``maximize=True``, and losses that only measure how an agent happens to fare,
-whose weights wander, are none of this.
+players of a GAN), ``maximize=True``, data that become harder all at once, and losses that only
+measure how an agent happens to fare, whose weights wander, are none of this.
 
 Why it hurts: What is trained is the opposite of what is meant, or something without a minimum.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gradscope.diagnose.history import jumps_by_data, rows_of
 from gradscope.diagnose.losses import Curve, Move, growth, moves, objective, outward, trains_a_model
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
@@ -45,7 +46,8 @@ def check(run: Run) -> Iterator[Finding]:
     if grown < GROWN or outward(made) < STRAIGHT:
         return
     first, last = curve.medians[0], curve.medians[-1]
-    if curve.rises and last - first > (WORSE - 1) * abs(first):
+    harder = jumps_by_data(rows_of(run, curve.story))
+    if curve.rises and last - first > (WORSE - 1) * abs(first) and not harder:
         yield _finding(curve, made, grown, rises=True)
     elif curve.falls_on and first - last > BELOW * abs(curve.values[0]):
         yield _finding(curve, made, grown, rises=False)

@@ -6,4 +6,4 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   for (const l of Object.values(levels)) if (l.kept) { l.view = l.kept; place(l); }
 });
-addEventListener("resize", () => { if (level) { const v = $(".view", level.figure); level.view[3] = (level.view[2] * v.clientHeight) / v.clientWidth; place(level); } });
+addEventListener("resize", () => { const v = level && $(".view", level.figure); if (v?.clientWidth && v.clientHeight) { level.view[3] = (level.view[2] * v.clientHeight) / v.clientWidth; place(level); } });

@@ -9,5 +9,5 @@ for i in range(12):
     loss = nn.functional.mse_loss(net(x), 5 * x[:, :1])
     opt.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_value_(net.parameters(), 1e-8)
-    opt.step()  # expect: GS406
+    torch.nn.utils.clip_grad_value_(net.parameters(), 1e-8)  # expect: GS406
+    opt.step()

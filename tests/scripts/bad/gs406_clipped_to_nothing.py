@@ -10,5 +10,5 @@ for epoch in range(20):
     optimizer.zero_grad()
     loss = nn.functional.mse_loss(model(x), y)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1e-8)
-    optimizer.step()  # expect: GS406
+    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1e-8)  # expect: GS406
+    optimizer.step()

@@ -13,8 +13,8 @@ class Trainer:
         self.optimizer.zero_grad()
         loss = nn.functional.cross_entropy(self.model(x), y)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
-        self.optimizer.step()  # expect: GS406
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)  # expect: GS406
+        self.optimizer.step()
         return loss.item()
 
 

@@ -8,8 +8,8 @@ def train(net, batches, opt):
     for xb, yb in batches:
         opt.zero_grad()
         nn.functional.cross_entropy(net(xb), yb).backward()
-        nn.utils.clip_grad_value_(net.parameters(), 1e-12)
-        opt.step()  # expect: GS406
+        nn.utils.clip_grad_value_(net.parameters(), 1e-12)  # expect: GS406
+        opt.step()
 
 
 net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))

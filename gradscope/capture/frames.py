@@ -1,0 +1,51 @@
+"""A stack or a traceback as it would be without gradscope."""
+
+from __future__ import annotations
+
+import sysconfig
+from types import CodeType
+
+from gradscope.capture.hooked import Entry, unhooked
+from gradscope.capture.source import is_own
+
+_IMPORT = ("<frozen importlib.", f"{sysconfig.get_path('stdlib')}/importlib/")
+_FORWARDERS = frozenset({"handle_torch_function", "__torch_function__"})
+
+
+def by_python_alone(entries: list[Entry]) -> list[Entry]:
+    """Those entries, outermost first, that the interpreter alone would have had."""
+    keep = _keep([frame.f_code for frame, _, _ in entries])
+    return unhooked([entry for entry, kept in zip(entries, keep, strict=True) if kept])
+
+
+def _keep(codes: list[CodeType]) -> list[bool]:
+    own = [is_own(code.co_filename) for code in codes]
+    keep = [not mine for mine in own]
+    for index in (i for i, mine in enumerate(own) if mine):
+        _drop(keep, range(index - 1, -1, -1), codes, own)
+        _drop(keep, range(index + 1, len(codes)), codes, own)
+        if index and not own[index - 1]:
+            _drop_first_run(keep, codes, index)
+    return keep
+
+
+def _drop(keep: list[bool], way: range, codes: list[CodeType], own: list[bool]) -> None:
+    """Drop the import machinery next to an own frame; the interpreter hides it as well."""
+    for index in way:
+        if own[index] or not codes[index].co_filename.startswith(_IMPORT):
+            return
+        keep[index] = False
+
+
+def _drop_first_run(keep: list[bool], codes: list[CodeType], own: int) -> None:
+    """Drop the call that torch made only to find gradscope's function mode.
+
+    A torch function that a mode sees runs twice: once to find the mode, and again from inside it.
+    Without gradscope there would be only the second run.
+    """
+    first = own - 1
+    while first > 0 and codes[first].co_name in _FORWARDERS:
+        first -= 1
+    second = next((i for i in range(own, len(codes)) if keep[i]), None)
+    if first < own - 1 and second is not None and codes[first] is codes[second]:
+        keep[first:own] = [False] * (own - first)

@@ -1,0 +1,85 @@
+"""Warnings tell the line they tell without gradscope, not one of gradscope's.
+
+NOTE [Where a warning comes from]: Python counts frames to find the line, and remembers per line
+what it has shown. With gradscope's frames in between, the count ends in them, and two warnings of
+the user's become one. So the frames are counted without them. A warning from torch's C++ code does
+not ask ``warnings.warn``; its line is put right when it is shown.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import ExitStack
+from functools import wraps
+from types import FrameType
+from typing import Any
+
+from gradscope.capture.frames import by_python_alone
+from gradscope.capture.hooked import Entry
+from gradscope.capture.patching import replace
+from gradscope.capture.quiet import recover
+from gradscope.capture.source import is_own
+
+_BOOTSTRAP = ("importlib", "_bootstrap")
+
+
+def install(undo: ExitStack) -> None:
+    """Stands before ``warnings.warn`` and before what shows a warning, until ``undo``."""
+    replace(undo, warnings, "warn", _wrap_warn)
+    replace(undo, warnings, "_showwarnmsg", _wrap_show)
+
+
+def _wrap_warn(original: Any) -> Any:
+    @wraps(original)
+    def warn(
+        message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any
+    ) -> None:
+        kind = type(message) if isinstance(message, Warning) else category or UserWarning
+        known = isinstance(kind, type) and issubclass(kind, Warning) and not more
+        caller = _caller(stacklevel) if known else None
+        if caller is None:
+            original(message, category, stacklevel + 1, source, **more)
+            return
+        frame, _, line = caller
+        names = frame.f_globals
+        registry = names.setdefault("__warningregistry__", {})
+        module = names.get("__name__") or "<string>"
+        file = frame.f_code.co_filename
+        warnings.warn_explicit(message, kind, file, line, module, registry, names, source)
+
+    return warn
+
+
+def _wrap_show(original: Any) -> Any:
+    @wraps(original)
+    def show(message: warnings.WarningMessage) -> None:
+        caller = _caller(1) if is_own(message.filename) else None
+        if caller is not None:
+            message.filename, message.lineno = caller[0].f_code.co_filename, caller[2]
+        original(message)
+
+    return show
+
+
+def _caller(level: int) -> Entry | None:
+    """The frame that a warning of this ``stacklevel`` is about, when it can be told."""
+    try:
+        stack = by_python_alone(_stack(sys._getframe(2)))
+        stack = [entry for entry in stack if not _is_bootstrap(entry[0])]
+        return stack[-level] if 1 <= level <= len(stack) else None
+    except BaseException as error:
+        recover(error)
+        return None
+
+
+def _stack(frame: FrameType | None) -> list[Entry]:
+    found: list[Entry] = []
+    while frame is not None:
+        found.append((frame, frame.f_lasti, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def _is_bootstrap(frame: FrameType) -> bool:
+    return all(part in frame.f_code.co_filename for part in _BOOTSTRAP)
