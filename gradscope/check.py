@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from gradscope.analysis.errors import explaining
 from gradscope.config import SEVERITIES
 from gradscope.console import Console
 from gradscope.diagnose.engine import diagnose
 from gradscope.diagnose.registry import choose_rules
 from gradscope.job import ProgramJob, save_outputs, send_format, settled
 from gradscope.launch import INTERRUPTED
-from gradscope.model.finding import Finding, Report, Severity
+from gradscope.model.finding import Report, Severity
 from gradscope.model.trace import Trace
 from gradscope.output import OutputOptions
 from gradscope.output import render as render_report
@@ -21,8 +21,6 @@ from gradscope.render.concise import summary_line
 from gradscope.render.safe import PROSE_LIMIT, visible
 
 CLEAN, FOUND, FAILED = 0, 1, 3
-# Rules that say why the program raised: with one of them the crash is a finding like any other.
-EXPLAIN_CRASHES = frozenset({"GS302", "GS501", "GS502"})
 _FOR_PEOPLE = ("concise", "full")
 
 
@@ -71,13 +69,10 @@ def exit_code(report: Report | None, *, failed: bool, fail_on: Severity) -> int:
     """
     findings = report.findings if report is not None else ()
     if failed:
-        return FOUND if _explained(findings) else FAILED
+        explained = report is not None and explaining(report) is not None
+        return FOUND if explained else FAILED
     counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
     return FOUND if any(finding.severity in counted for finding in findings) else CLEAN
-
-
-def _explained(findings: Sequence[Finding]) -> bool:
-    return any(finding.code in EXPLAIN_CRASHES for finding in findings)
 
 
 def _finish(job: CheckJob, console: Console, outcome: _Outcome, trace: Trace) -> None:

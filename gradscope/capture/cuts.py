@@ -34,6 +34,7 @@ from gradscope.model.graph import Source
 
 if TYPE_CHECKING:
     from gradscope.capture.calls import Calls
+    from gradscope.capture.windows import Windows
 
 MAX_LINES = 500
 MAX_LOSSES = 8  # without a graph whose source is read
@@ -63,7 +64,7 @@ CUTTING = _functions()
 class _Seen:
     """One call site: how often, and since when."""
 
-    __slots__ = ("after_step", "code", "count", "function", "lasti", "latest", "leaves")
+    __slots__ = ("after_step", "code", "count", "function", "lasti", "latest", "leaves", "made")
 
     def __init__(self, function: Any, code: CodeType, lasti: int, after_step: int) -> None:
         self.function = function
@@ -73,6 +74,7 @@ class _Seen:
         self.count = 0
         self.latest = 0
         self.leaves: tuple[Reference, ...] = ()
+        self.made: tuple[str, CodeType | None, int] = ("", None, 0)  # op and place of what went in
 
 
 class Cuts:
@@ -80,6 +82,7 @@ class Cuts:
 
     Args:
         user: Tells the user's code.
+        windows: Know where a node was made.
 
     Attributes:
         last_step: Index of the step that began last.
@@ -87,12 +90,13 @@ class Cuts:
         dropped: Lines beyond the limit.
     """
 
-    def __init__(self, user: UserCode) -> None:
+    def __init__(self, user: UserCode, windows: Windows) -> None:
         self.last_step = -1
         self.own_ns = 0
         self.failures = 0
         self.dropped = 0
         self._user = user
+        self._windows = windows
         self._calls: Calls | None = None
         self._seen: dict[tuple[int, int, int], _Seen] = {}
         self._count = 0
@@ -173,10 +177,19 @@ class Cuts:
                 return
             seen = _Seen(function, user.f_code, user.f_lasti, self.last_step)
             seen.leaves = leaves_behind(args)
+            seen.made = self._made(args[0])
             self._seen[key] = seen
         self._count += 1
         seen.count += 1
         seen.latest = self._count
+
+
+    def _made(self, tensor: object) -> tuple[str, CodeType | None, int]:
+        node = tensor.grad_fn if _requires_grad(tensor) else None  # type: ignore[attr-defined]
+        if node is None:
+            return ("", None, 0)
+        window = self._windows.here.windows.get(node._sequence_nr())
+        return (node.name(), window.code, window.lasti) if window is not None else ("", None, 0)
 
 
 def _with_graph(args: Sequence[Any]) -> bool:
@@ -195,6 +208,7 @@ def _requires_grad(value: object) -> bool:
 def _cut(seen: _Seen, slices: Sequence[Slice], leaves: Sequence[Leaf]) -> Cut:
     source = place(seen.code, seen.lasti)
     key = (source.file, source.line)
+    op, code, lasti = seen.made
     depths = [found.lines[key] for found in slices if key in found.lines]
     return Cut(
         op=function_name(seen.function),
@@ -204,6 +218,8 @@ def _cut(seen: _Seen, slices: Sequence[Slice], leaves: Sequence[Leaf]) -> Cut:
         variable=subject(source.expression),
         depth=min(depths, default=None),
         parameters=indices(seen.leaves, leaves),
+        made_by=op,
+        made_at=place(code, lasti) if code is not None else None,
     )
 
 

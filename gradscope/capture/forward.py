@@ -50,7 +50,7 @@ class ForwardRecorder:
         self.uses = Uses()
         self.on_deep: Callable[[Any], None] = lambda node: None
         self.leaf_lines: dict[int, tuple[CodeType, int]] = {}
-        self.cuts = Cuts(user)
+        self.cuts = Cuts(user, self.windows)
         self.mutations = Mutations(user)
         self._user = user
         self._modules = modules
@@ -253,16 +253,13 @@ class ForwardMode(TorchFunctionMode):
         self.recorder = recorder
 
     def __enter__(self) -> ForwardMode:
-        self.recorder.windows.here.mode = self
+        self._settle(self, None)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     @own_work
     def __exit__(self, *_exc: object) -> None:
         """Takes this mode off the stack, wherever it is, and leaves the others as they are."""
-        here = self.recorder.windows.here
-        if here.mode is self:
-            here.mode = None
         above = []
         while _len_torch_function_stack():
             mode = _pop_mode()
@@ -271,6 +268,17 @@ class ForwardMode(TorchFunctionMode):
             above.append(mode)
         for mode in reversed(above):
             _push_mode(mode)
+        self._settle(None, self)
+
+    def _settle(self, mode: ForwardMode | None, instead_of: ForwardMode | None) -> None:
+        """Notes whether this thread is to be seen."""
+        try:
+            here = self.recorder.windows.here
+            if here.mode is instead_of:
+                here.mode = mode
+        except BaseException as error:
+            recover(error)
+            self.recorder.failures += 1
 
     @way_through
     def __torch_function__(

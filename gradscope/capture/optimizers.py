@@ -24,19 +24,22 @@ from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.patching import replace
 from gradscope.capture.quiet import quiet, recover
-from gradscope.model.events import OptimizerFacts
+from gradscope.model.events import Addition, OptimizerFacts
 from gradscope.model.graph import Source
 
 MAX_OPTIMIZERS = 1000
 MAX_CONSTRUCTORS = 16  # frames of one object's constructors, subclass by subclass
 
+MAX_ADDED = 200  # groups that join one optimizer later
+
 Line = Callable[..., Source | None]  # the user's line at or above a frame
+_See = Callable[[Optimizer, FrameType], None]
 
 
 class _Entry:
     """One optimizer while the run goes on."""
 
-    __slots__ = ("after_step", "label", "leaves", "optimizer", "source", "steps")
+    __slots__ = ("added", "after_step", "label", "leaves", "optimizer", "source", "steps")
 
     def __init__(self, label: str, optimizer: Optimizer) -> None:
         self.label = label
@@ -44,6 +47,7 @@ class _Entry:
         self.source: Source | None = None
         self.after_step = -1
         self.leaves: list[Leaf] = []
+        self.added: list[tuple[Source | None, int, list[Leaf]]] = []
         self.steps = 0
 
 
@@ -74,9 +78,10 @@ class Optimizers:
         self._counts: dict[str, int] = {}
 
     def install(self, undo: ExitStack) -> None:
-        """Wraps the constructor that all optimizers share; ``undo`` puts it back."""
+        """Wraps the constructor that all optimizers share, and ``add_param_group``."""
         undo.callback(self.retire)
-        replace(undo, Optimizer, "__init__", self._wrap)
+        replace(undo, Optimizer, "__init__", self._wrap_for(self._note))
+        replace(undo, Optimizer, "add_param_group", self._wrap_for(self._add))
 
     def retire(self) -> None:
         """Lets every optimizer be made unseen."""
@@ -114,6 +119,10 @@ class Optimizers:
                 entry.after_step,
                 tuple(leaf.index for leaf in entry.leaves),
                 entry.steps,
+                tuple(
+                    Addition(source, after_step, tuple(leaf.index for leaf in leaves))
+                    for source, after_step, leaves in entry.added
+                ),
             )
             for entry in self._entries
         )
@@ -137,22 +146,27 @@ class Optimizers:
                 self.dropped += 1
         return entry
 
-    def _wrap(self, original: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(original)
-        @way_through
-        def construct(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
-            original(optimizer, *args, **kwargs)
-            if self._active and not torch.compiler.is_compiling():
-                self._made(optimizer, sys._getframe(1))
+    def _wrap_for(self, see: _See) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Wraps a method so that ``see`` is told when it has returned."""
 
-        return construct
+        def wrap(original: Callable[..., None]) -> Callable[..., None]:
+            @functools.wraps(original)
+            @way_through
+            def run(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+                original(optimizer, *args, **kwargs)
+                if self._active and not torch.compiler.is_compiling():
+                    self._made(see, optimizer, sys._getframe(1))
+
+            return run
+
+        return wrap
 
     @own_work
-    def _made(self, optimizer: Optimizer, frame: FrameType) -> None:
+    def _made(self, see: _See, optimizer: Optimizer, frame: FrameType) -> None:
         started = perf_counter_ns()
         try:
             with quiet():
-                self._note(optimizer, frame)
+                see(optimizer, frame)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -163,6 +177,15 @@ class Optimizers:
         entry.source = self._line(_caller(frame, optimizer))
         entry.after_step = self.last_step
         self._unmet.append(entry)
+
+    def _add(self, optimizer: Optimizer, frame: FrameType) -> None:
+        """A group that joins; those of the constructor come before any step."""
+        entry = self._known.get(optimizer)
+        if entry is None or not entry.steps or len(entry.added) >= MAX_ADDED:
+            return
+        met = [self._leaves.get(p) for p in _held_by(optimizer.param_groups[-1])]
+        leaves = [leaf for leaf in met if leaf is not None]
+        entry.added.append((self._line(frame), self.last_step, leaves))
 
 
 def _caller(frame: FrameType, made: object) -> FrameType:
@@ -180,8 +203,11 @@ def _caller(frame: FrameType, made: object) -> FrameType:
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    found = [p for group in optimizer.param_groups for p in group["params"]]
-    return [p for p in found if isinstance(p, Tensor) and p.is_leaf]
+    return [p for group in optimizer.param_groups for p in _held_by(group)]
+
+
+def _held_by(group: dict[str, Any]) -> list[Tensor]:
+    return [p for p in group["params"] if isinstance(p, Tensor) and p.is_leaf]
 
 
 def learning_rate(optimizer: Optimizer) -> float:

@@ -47,7 +47,7 @@ from gradscope.capture.steps import StepRecorder
 from gradscope.capture.updates import Ledger
 from gradscope.capture.verify import FunctionWatch
 from gradscope.capture.walk import DEEP, walk
-from gradscope.capture.warned import install as install_warnings
+from gradscope.capture.warned import Warnings
 from gradscope.capture.within import InsideEngine
 from gradscope.model.graph import Graph, Source
 from gradscope.model.trace import Overhead, Trace
@@ -102,6 +102,7 @@ class Tracer:
         )
         self._verify = FunctionWatch()
         self._pause = Pause(self._forward)
+        self._warnings = Warnings()
         self._engine = EngineWatch(self._steps, self._during)
         self._compiled = CompiledCalls(self._forward, self._modules)
         self._started_ns = 0
@@ -112,7 +113,7 @@ class Tracer:
         self._started_ns = perf_counter_ns()
         forget()
         try:
-            install_warnings(self._undo)
+            self._warnings.install(self._undo)
             retire_in_children(self)
             self._undo.callback(self.retire)
             self._undo.callback(take_off, self._forward)  # what an interrupt may have left there
@@ -259,6 +260,7 @@ class Tracer:
             "calls of the training loop that could not be noted": self._loop.failures,
             "calls of the training loop beyond the limit": self._calls.dropped,
             "custom Functions that could not be kept for their check": self._verify.failures,
+            "warnings whose line could not be told": self._warnings.failures,
             "leaves beyond the limit": self._leaves.dropped,
             "parts of the end of the capture that failed": len(self._failed),
         }

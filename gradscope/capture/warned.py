@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from gradscope.capture.frames import by_python_alone
 from gradscope.capture.hooked import Entry
@@ -21,56 +22,75 @@ from gradscope.capture.patching import replace
 from gradscope.capture.quiet import recover
 from gradscope.capture.source import is_own
 
+T = TypeVar("T")
+
 _BOOTSTRAP = ("importlib", "_bootstrap")
 
 
-def install(undo: ExitStack) -> None:
-    """Stands before ``warnings.warn`` and before what shows a warning, until ``undo``."""
-    replace(undo, warnings, "warn", _wrap_warn)
-    replace(undo, warnings, "_showwarnmsg", _wrap_show)
+class Warnings:
+    """Stands before ``warnings.warn`` and before what shows a warning while installed.
+
+    Attributes:
+        failures: Warnings whose line could not be told.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def install(self, undo: ExitStack) -> None:
+        """Replaces both; ``undo`` puts them back."""
+        replace(undo, warnings, "warn", self._wrap_warn)
+        replace(undo, warnings, "_showwarnmsg", self._wrap_show)
+
+    def _wrap_warn(self, original: Any) -> Any:
+        @wraps(original)
+        def warn(
+            message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any
+        ) -> None:
+            kind = type(message) if isinstance(message, Warning) else category or UserWarning
+            known = isinstance(kind, type) and issubclass(kind, Warning) and not more
+            caller = self._guarded(_caller, sys._getframe(1), stacklevel) if known else None
+            if caller is None:
+                original(message, category, stacklevel + 1, source, **more)
+                return
+            frame, _, line = caller
+            names = frame.f_globals
+            registry = names.setdefault("__warningregistry__", {})
+            module = names.get("__name__") or "<string>"
+            file = frame.f_code.co_filename
+            warnings.warn_explicit(message, kind, file, line, module, registry, names, source)
+
+        return warn
+
+    def _wrap_show(self, original: Any) -> Any:
+        @wraps(original)
+        def show(message: warnings.WarningMessage) -> None:
+            self._guarded(_put_right, sys._getframe(1), message)
+            original(message)
+
+        return show
+
+    def _guarded(self, part: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return part(*arguments)
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+            return None
 
 
-def _wrap_warn(original: Any) -> Any:
-    @wraps(original)
-    def warn(
-        message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any
-    ) -> None:
-        kind = type(message) if isinstance(message, Warning) else category or UserWarning
-        known = isinstance(kind, type) and issubclass(kind, Warning) and not more
-        caller = _caller(stacklevel) if known else None
-        if caller is None:
-            original(message, category, stacklevel + 1, source, **more)
-            return
-        frame, _, line = caller
-        names = frame.f_globals
-        registry = names.setdefault("__warningregistry__", {})
-        module = names.get("__name__") or "<string>"
-        file = frame.f_code.co_filename
-        warnings.warn_explicit(message, kind, file, line, module, registry, names, source)
-
-    return warn
+def _put_right(frame: FrameType, message: warnings.WarningMessage) -> None:
+    """Gives a warning that names a line of gradscope's the user's."""
+    caller = _caller(frame, 1) if is_own(message.filename) else None
+    if caller is not None:
+        message.filename, message.lineno = caller[0].f_code.co_filename, caller[2]
 
 
-def _wrap_show(original: Any) -> Any:
-    @wraps(original)
-    def show(message: warnings.WarningMessage) -> None:
-        caller = _caller(1) if is_own(message.filename) else None
-        if caller is not None:
-            message.filename, message.lineno = caller[0].f_code.co_filename, caller[2]
-        original(message)
-
-    return show
-
-
-def _caller(level: int) -> Entry | None:
+def _caller(frame: FrameType, level: int) -> Entry | None:
     """The frame that a warning of this ``stacklevel`` is about, when it can be told."""
-    try:
-        stack = by_python_alone(_stack(sys._getframe(2)))
-        stack = [entry for entry in stack if not _is_bootstrap(entry[0])]
-        return stack[-level] if 1 <= level <= len(stack) else None
-    except BaseException as error:
-        recover(error)
-        return None
+    stack = by_python_alone(_stack(frame))
+    stack = [entry for entry in stack if not _is_bootstrap(entry[0])]
+    return stack[-level] if 1 <= level <= len(stack) else None
 
 
 def _stack(frame: FrameType | None) -> list[Entry]:

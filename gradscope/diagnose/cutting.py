@@ -14,10 +14,15 @@ _SOFT = frozenset(
 _OFF = frozenset({"no_grad", "inference_mode", "set_grad_enabled"})
 _VALUES = frozenset({"detach", "data", "numpy", "tensor", "as_tensor", "new_tensor"})
 _NUMBERS = frozenset({"item", "tolist", "float", "int", "index"})
-_COMPARISONS = {
-    **{"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "less": "<"},
-    **{"less_equal": "<=", "greater": ">", "greater_equal": ">=", "isclose": "isclose"},
-    **{"bool": "bool", "logical_not": "logical_not"},
+CHOICES = frozenset({"argmin", "argmax", "argsort"})
+_COMPARISONS = {  # and what a line contains that makes one
+    "eq": "==",
+    "ne": "!=",
+    "isclose": "isclose",
+    "bool": "bool",
+    "logical_not": "~",
+    **dict.fromkeys(("lt", "le", "less", "less_equal"), "<"),
+    **dict.fromkeys(("gt", "ge", "greater", "greater_equal"), ">"),
 }
 
 
@@ -76,6 +81,16 @@ STRAIGHT_THROUGH = (
     "The nearest entry of a table is a choice: no gradient goes through it to what was compared.",
     "q = z + (q - z).detach()  # straight through: q's values, z's gradient",
 )
+
+
+def advice_between(cut: Cut) -> tuple[str, str]:
+    """The same where the cut lies between two layers, not between the model and the loss."""
+    why, instead = advice(cut)
+    if cut.op in CHOICES:
+        instead = "F.gumbel_softmax({}, hard=True)  # a choice that has a gradient; then @ table"
+    elif cut.op in _COMPARISONS:
+        instead = "torch.sigmoid({} / temperature)  # a soft comparison has a gradient"
+    return why, instead
 
 
 def advice(cut: Cut) -> tuple[str, str]:

@@ -10,6 +10,21 @@ from gradscope.model.graph import Source
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """A group of parameters that an optimizer was given after it had stepped.
+
+    Attributes:
+        source: The user's line.
+        after_step: Index of the last step before it; -1 when none.
+        parameters: Indices into ``Trace.parameters``.
+    """
+
+    source: Source | None
+    after_step: int
+    parameters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizerFacts:
     """One optimizer of the run.
 
@@ -19,6 +34,7 @@ class OptimizerFacts:
         after_step: Index of the last step before it was made; -1 when none.
         parameters: Indices into ``Trace.parameters`` of what it holds, as last seen.
         steps: How often ``step()`` ran.
+        additions: Groups that came later, by ``add_param_group``.
     """
 
     label: str
@@ -26,6 +42,7 @@ class OptimizerFacts:
     after_step: int = -1
     parameters: tuple[int, ...] = ()
     steps: int = 0
+    additions: tuple[Addition, ...] = ()
 
 
 CallKind = Literal[
@@ -80,6 +97,8 @@ class Cut:
             the very statement that made that loss. None: no such loss was computed from it.
         parameters: Indices into ``Trace.parameters`` of the leaves that what went in, when first
             seen, was computed from; empty where that graph was too large.
+        made_by: Autograd's name of the node that made what went in, when first seen; may be empty.
+        made_at: The user's line that made it, where known.
     """
 
     op: str
@@ -89,6 +108,8 @@ class Cut:
     variable: str = ""
     depth: int | None = None
     parameters: tuple[int, ...] = ()
+    made_by: str = ""
+    made_at: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)

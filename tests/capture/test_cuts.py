@@ -219,3 +219,20 @@ def test_many_changes_keep_the_last_of_every_line() -> None:
             h.add_(1)
     versions = [m.version for m in t.trace.mutations]
     assert versions == [1, *range(86, 102)]
+
+
+def test_where_the_tensor_was_made_that_is_cut() -> None:
+    w = torch.arange(1.0, 4.0, requires_grad=True)
+
+    def block(argument: torch.Tensor) -> torch.Tensor:
+        return argument.detach() + argument.sin()
+
+    with gradscope.trace() as t:
+        h = w.exp()
+        block(h).sum().backward()
+        w.detach()
+    cut, leaf = t.trace.cuts
+    assert (cut.variable, cut.made_by) == ("argument", "ExpBackward0")
+    assert cut.made_at is not None
+    assert cut.made_at.text == "h = w.exp()"
+    assert (leaf.made_by, leaf.made_at) == ("", None)

@@ -192,3 +192,23 @@ def test_a_constructor_that_raises_raises_the_same() -> None:
     with gradscope.trace() as t, pytest.raises(ValueError, match="empty parameter list"):
         torch.optim.SGD([], lr=0.1)
     assert t.trace.optimizers == ()
+
+
+def test_groups_that_join_later() -> None:
+    first, second, third = (nn.Linear(2, 2) for _ in range(3))
+    with gradscope.trace() as t:
+        sgd = torch.optim.SGD([{"params": first.parameters()}], lr=0.1)
+        sgd.add_param_group({"params": second.parameters()})
+        for step in range(3):
+            if step == 2:
+                sgd.add_param_group({"params": [third.weight]})
+            sgd.zero_grad()
+            third(second(first(torch.ones(1, 2)))).sum().backward()
+            sgd.step()
+    assert not t.trace.dropped
+    (facts,) = t.trace.optimizers
+    (added,) = facts.additions
+    assert (added.after_step, facts.steps, len(facts.parameters)) == (1, 3, 5)
+    assert [t.trace.parameters[i].name for i in added.parameters] == ["third.weight"]
+    assert added.source is not None
+    assert added.source.text.startswith("sgd.add_param_group")

@@ -126,6 +126,16 @@ CRASHES = {
         "GS502",
     ),
     "detached": ("torch.ones(3).sum().backward()\n", 1, "GS302"),
+    "no leaf": (
+        "w = torch.ones(3, requires_grad=True) * 2\nw.sum().backward()\nw - 0.1 * w.grad\n",
+        1,
+        "GS306",
+    ),
+    "not to optimize": (
+        "z = torch.ones(3, requires_grad=True) * 2\ntorch.optim.SGD([z], lr=0.1)\n",
+        1,
+        "GS306",
+    ),
     "own": ("raise KeyError('gone')\n", 3, "KeyError: 'gone'"),
     "exits": ("import sys\nsys.exit(7)\n", 3, "ended itself with exit code 7"),
 }

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from gradscope.model.events import Cut
+from gradscope.model.events import Addition, Cut, OptimizerFacts
 from gradscope.model.graph import Graph
-from gradscope.model.trace import Trace
+from gradscope.model.trace import Parameter, Trace
 from tests.builders import GraphBuilder, line
 from tests.diagnose.graph_traces import idle, trained
-from tests.diagnose.traces import judge
+from tests.diagnose.traces import STEP, gradients, judge
 
 
 def decoder() -> Graph:
@@ -153,3 +154,79 @@ def test_never_used_is_told_from_used_in_vain(uses: tuple[int, int], ending: str
     (finding,) = judge(replace(trace, parameters=(known, *changed)), "GS301")
     assert finding.severity == "info"
     assert finding.message.endswith(ending)
+
+
+def cut_at(number: int, op: str, expression: str, *indices: int) -> Cut:
+    return Cut(op, line(number, "", expression), 0, 6, "code", parameters=indices)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "blamed"),
+    [
+        ([cut_at(7, "argmax", "code.argmax()", 1), cut_at(8, "item", "code.item()", 1)], 8),
+        ([cut_at(7, "detach", "code.detach()", 1), cut_at(8, "item", "code.item()", 1)], 7),
+        ([cut_at(7, "item", "code.item()", 1), cut_at(8, "item", "code.item()", 1)], 8),
+        ([cut_at(7, "eq", "Categorical(code)", 1), cut_at(8, "gt", "code > 0", 1)], 8),
+        ([cut_at(7, "gt", "torch.gt(code, 0)", 1), cut_at(8, "ge", "Normal(code)", 1)], 7),
+    ],
+)
+def test_which_of_several_calls_is_blamed(cuts: list[Cut], blamed: int) -> None:
+    trace = replace(with_idle("encoder.weight"), cuts=tuple(cuts))
+    (finding,) = judge(trace, "GS301")
+    assert finding.where.source is not None
+    assert finding.where.source.line == blamed
+
+
+def test_a_comparison_inside_a_library_is_not_named() -> None:
+    cut = cut_at(7, "eq", "Categorical(code)", 1)
+    (finding,) = judge(replace(with_idle("encoder.weight"), cuts=(cut,)), "GS301")
+    assert (finding.severity, finding.where.source) == ("info", STEP)
+
+
+def test_codes_are_chosen_from_a_table_that_is_trained() -> None:
+    b = GraphBuilder()
+    h = b.op("Embedding", b.leaf("book.weight", (8, 8), gradient=0.1), shape=(4, 8), gradient=0.1)
+    b.op("MseLoss", h, shape=(), gradient=1.0)
+    trace = trained([b.graph()] * 6)
+    cuts = (
+        cut_at(7, "argmin", "cdist(code, book).argmin(1)", 0, 1),
+        cut_at(8, "detach", "code.detach()", 1),
+    )
+    both = replace(trace, parameters=(*trace.parameters, idle(1, "encoder.weight")), cuts=cuts)
+    (finding,) = judge(both, "GS301")
+    assert finding.where.source is not None
+    assert finding.where.source.line == 7
+    assert "straight through" in finding.fix
+    (finding,) = judge(replace(with_idle("encoder.weight"), cuts=cuts), "GS301")
+    assert finding.where.source is not None
+    assert finding.where.source.line == 8  # nothing is looked up in what else was compared
+
+
+def joined(group: Sequence[Parameter], after_step: int, n: int = 8) -> Trace:
+    """A group that the optimizer is given after that backward, with updates after each."""
+    trace = with_idle("net.head", n=n)
+    (held, _) = trace.parameters
+    parameters = (held, *(replace(p, index=i) for i, p in enumerate(group, 1)))
+    added = Addition(line(31, "opt.add_param_group(...)"), after_step, (1, 2)[: len(group)])
+    facts = OptimizerFacts("SGD", None, -1, (0, 1, 2), n, (added,))
+    return replace(trace, parameters=parameters, optimizers=(facts,))
+
+
+def test_a_group_that_joins_and_is_still_frozen() -> None:
+    frozen = replace(idle(1, "body"), requires_grad=False)
+    (finding,) = judge(joined([frozen, frozen], 3), "GS301")
+    assert finding.severity == "warning"
+    assert finding.where.source == line(31, "opt.add_param_group(...)")
+    assert finding.message == (
+        "`body`, `body` join SGD after 4 backwards (train.py:31) but still have "
+        "requires_grad=False: none of the 4 steps since then changes them"
+    )
+
+
+def test_a_group_that_joins_in_time_or_in_part() -> None:
+    body = idle(1, "body")
+    frozen = replace(body, requires_grad=False)
+    assert judge(joined([frozen], 5), "GS301") == []  # two steps are left
+    once = replace(frozen, gradients=gradients([1.0]))
+    assert judge(joined([frozen, once], 3), "GS301") == []
+    assert all(f.severity == "info" for f in judge(joined([frozen, body], 3), "GS301"))

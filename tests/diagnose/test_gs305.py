@@ -40,6 +40,21 @@ def test_a_residual_without_its_direct_way_is_told() -> None:
     assert len(judge(cut_at(residual("Cat")), "GS305")) == 1
 
 
+def test_an_argument_is_known_by_the_line_that_made_it() -> None:
+    trace = cut_at(residual(), variable="x")
+    (cut,) = trace.cuts
+    made = next(n for _, g in trace.graphs for n in g.structure.nodes if n.label == "h")
+    other = replace(cut, made_by=made.op, made_at=line(4, "h = stem(x)"))
+    assert judge(replace(trace, cuts=(other,)), "GS305") == []
+    structure = trace.graphs[0][1].structure
+    source = line(3, "h = stem(x)", "stem(x)")
+    nodes = tuple(replace(n, source=source) if n.label == "h" else n for n in structure.nodes)
+    graph = replace(trace.graphs[0][1], structure=replace(structure, nodes=nodes))
+    steps = tuple(replace(step, graph=graph) for step in trace.steps)
+    known = replace(cut, made_by=made.op, made_at=source)
+    assert len(judge(replace(trace, steps=steps, cuts=(known,)), "GS305")) == 1
+
+
 @pytest.mark.parametrize(
     ("graph", "op", "variable"),
     [

@@ -60,3 +60,23 @@ def test_a_tensor_without_a_name() -> None:
     (finding,) = judge(nameless, "GS306")
     assert finding.where.source == READ
     assert judge(replace(nameless, calls=()), "GS306") == []
+
+
+REFUSED = ScriptError(
+    "ValueError", "can't optimize a non-leaf Tensor", line(9, "opt = SGD([w], lr=0.1)", "SGD([w])")
+)
+
+
+def test_an_optimizer_that_refuses_a_result() -> None:
+    alive = replace(graph(SMALL), backward_ran=False)
+    (finding,) = judge(Trace(forward_graphs=(alive,), script_error=REFUSED), "GS306")
+    assert finding.severity == "error"
+    assert finding.message == (
+        "the optimizer (train.py:9) is given `w`, which is no leaf: it is the result of an "
+        f"operation, made by `{SMALL}` (train.py:5)"
+    )
+    assert finding.where.source is not None
+    assert finding.where.source.line == 5
+    assert finding.evidence["raised"] == "ValueError"
+    (finding,) = judge(Trace(script_error=REFUSED), "GS306")
+    assert finding.where.source == REFUSED.source

@@ -4,8 +4,10 @@ What: An optimizer holds the parameter, steps again and again, other parameters 
 this one gets None from every backward (not 0: nothing connects it with the loss) and no update. It
 is a warning where the omission cannot be a choice: what was computed from the parameter and only
 its likes was cut out of the graph, at a line that is named, or no backward ever used it, or an
-optimizer finds no gradient at all in any of its steps. A layer that is simply not used is only
-told. Frozen parameters, target networks and teachers, which no optimizer holds, are not looked at.
+optimizer finds no gradient at all in any of its steps, or a group of parameters is handed over in
+the middle of training, to be trained from then on, and is still frozen. A layer that is simply not
+used is only told. Other frozen parameters, target networks and teachers, which no optimizer holds,
+are not looked at.
 
 Why it hurts: The parameter keeps its initial value for ever.
 
@@ -24,22 +26,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gradscope.analysis.paths import op_base
-from gradscope.diagnose.around import leaves_of, users_of
-from gradscope.diagnose.cutting import STRAIGHT_THROUGH, advice, likeliest_first
+from gradscope.diagnose.parting import Parting, partings
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
-from gradscope.diagnose.words import code, count, name, op_in_line, place, some
-from gradscope.model.events import Cut
+from gradscope.diagnose.words import count, place, some
+from gradscope.model.events import Addition
 from gradscope.model.finding import Finding, Where
-from gradscope.model.graph import Source
 from gradscope.model.trace import Parameter, Update
 
 RULE = Rule("GS301", "no-gradient", "An optimizer's parameter never gets a gradient.")
 
 STEPS = 3  # of the optimizer that holds it
-_CHOICES = frozenset({"argmin", "argmax", "argsort"})
-_LOOKING_UP = frozenset({"Embedding", "Index", "IndexSelect", "Gather"})
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ def check(run: Run) -> Iterator[Finding]:
     for optimizer in _optimizers(run):
         if optimizer.idle and len(optimizer.steps) >= STEPS:
             yield _finding(run, optimizer)
+        yield from _added_frozen(run, optimizer)
 
 
 def _optimizers(run: Run) -> Iterator[Optimizer]:
@@ -92,7 +90,7 @@ def _is_idle(parameter: Parameter) -> bool:
 
 
 def _finding(run: Run, optimizer: Optimizer) -> Finding:
-    cut = _cut_off(run, optimizer.idle)
+    cut = partings(run, optimizer.idle)
     names = [p.name for p in optimizer.idle]
     step = optimizer.steps[0]
     used = [p for p in optimizer.idle if p.index in cut]
@@ -125,6 +123,47 @@ def _finding(run: Run, optimizer: Optimizer) -> Finding:
         cause=_cause(where, optimizer),
         fix=_fix(where, optimizer),
         silence="requires_grad_(False), or leaving the parameter out of the optimizer.",
+    )
+
+
+def _added_frozen(run: Run, optimizer: Optimizer) -> Iterator[Finding]:
+    """Groups that joined the training and cannot take part in it."""
+    facts = next((f for f in run.trace.optimizers if f.label == optimizer.label), None)
+    for added in facts.additions if facts is not None else ():
+        group = [run.trace.parameters[i] for i in added.parameters]
+        later = [step for step in optimizer.steps if step.after_step > added.after_step]
+        if group and len(later) >= STEPS and all(_is_frozen(p) for p in group):
+            yield _frozen(optimizer, added, group, later)
+
+
+def _is_frozen(parameter: Parameter) -> bool:
+    return (
+        not parameter.requires_grad
+        and not any(parameter.gradients.arrived)
+        and not len(parameter.updates)
+    )
+
+
+def _frozen(
+    optimizer: Optimizer, added: Addition, group: Sequence[Parameter], later: Sequence[Update]
+) -> Finding:
+    names = [p.name for p in group]
+    them = "it" if len(names) == 1 else "them"
+    return RULE.finding(
+        "warning",
+        f"{some(names)} {'joins' if len(names) == 1 else 'join'} {optimizer.label} after "
+        f"{count(added.after_step + 1, 'backward')}{place(added.source)} but still "
+        f"{'has' if len(names) == 1 else 'have'} requires_grad=False: none of the "
+        f"{count(len(later), 'step')} since then changes {them}",
+        where=Where(parameter=names[0], source=added.source),
+        steps=(max(added.after_step, 0), max(later[-1].after_step, 0)),
+        seen=len(later),
+        of=len(later),
+        evidence={"parameters": len(names), "optimizer": optimizer.label},
+        cause="An optimizer skips parameters that get no gradient; handing them over does not "
+        "unfreeze them.",
+        fix="body.requires_grad_(True)  # before optimizer.add_param_group",
+        silence="Not handing over what stays frozen.",
     )
 
 
@@ -161,103 +200,3 @@ def _fix(where: Parting | None, optimizer: Optimizer) -> str:
     if optimizer.never_worked:
         return "optimizer = torch.optim.SGD(model.parameters(), lr=lr)  # of the model that is used"
     return "h = layer(h)  # in forward; or leave the layer out"
-
-
-@dataclass(frozen=True)
-class Parting:
-    """Where a parameter's result leaves the way to the loss.
-
-    Attributes:
-        text: The end of the message.
-        op: What cuts it off, or the op that uses the parameter.
-        source: The line to change.
-        module: The module that uses it.
-        variable: What is cut off.
-        cause: Why that cuts it off.
-        fix: What to write instead.
-    """
-
-    text: str
-    op: str
-    source: Source | None
-    module: str = ""
-    variable: str = ""
-    cause: str = (
-        "Something between its result and the loss cuts the graph: detach(), .data, .item(), "
-        "numpy(), argmax, or torch.no_grad()."
-    )
-    fix: str = (
-        "loss = criterion(decoder(code), y)  # without detach(), .data, .item(), numpy() or "
-        "no_grad() in between"
-    )
-
-
-def _cut_off(run: Run, idle: Sequence[Parameter]) -> dict[int, Parting]:
-    """Index of the parameter to where its result was cut off, or else was used in vain.
-
-    A result that parameters in training lead to as well may just not be needed.
-    """
-    wanted = {p.index for p in idle}
-    return _used_in_vain(run, wanted) | _by_calls(run, wanted) | _by_codes(run, wanted)
-
-
-def _by_calls(run: Run, wanted: set[int]) -> dict[int, Parting]:
-    """Calls that cut off what only these parameters lead to; the likeliest first."""
-    inputs = {p.index for p in run.trace.parameters if p.kind == "input"}
-    found: dict[int, Parting] = {}
-    for cut in likeliest_first(run.trace.cuts):
-        leaves = set(cut.parameters) - inputs
-        if cut.source is not None and leaves and wanted.issuperset(leaves):
-            parting = _parting(cut, *advice(cut))
-            for index in leaves:
-                found.setdefault(index, parting)
-    return found
-
-
-def _by_codes(run: Run, wanted: set[int]) -> dict[int, Parting]:
-    """Choices of the nearest entry of a table, from which the result is then taken."""
-    found: dict[int, Parting] = {}
-    tables: set[int] | None = None
-    for cut in run.trace.cuts:
-        leaves, others = wanted.intersection(cut.parameters), set(cut.parameters) - wanted
-        if cut.op in _CHOICES and cut.source is not None and leaves and others:
-            tables = _tables(run) if tables is None else tables
-            if tables.issuperset(others):
-                found |= dict.fromkeys(leaves, _parting(cut, *STRAIGHT_THROUGH))
-    return found
-
-
-def _tables(run: Run) -> set[int]:
-    """Parameters that are looked up in."""
-    found: set[int] = set()
-    for _, graph in run.trace.graphs[-1:]:
-        nodes = graph.structure.nodes
-        for index, leaf in leaves_of(graph).items():
-            users = users_of(graph.structure, leaf.id)
-            if any(op_base(nodes[user].op) in _LOOKING_UP for user in users):
-                found.add(index)
-    return found
-
-
-def _parting(cut: Cut, cause: str, fix: str) -> Parting:
-    what = name(cut.variable) if cut.variable else "the result"
-    line = f"{name(code(cut.source))}{place(cut.source)}" if cut.source else "a call"
-    text = f"{name(cut.op)} in {line} cuts {what} off"
-    fix = fix.replace("{}", cut.variable or "h")
-    return Parting(text, cut.op, cut.source, "", cut.variable, cause, fix)
-
-
-def _used_in_vain(run: Run, wanted: set[int]) -> dict[int, Parting]:
-    """Ops that used these parameters, and no others, in a forward pass without a backward."""
-    found: dict[int, Parting] = {}
-    for graph in run.trace.forward_graphs:
-        leaves = {i: leaf for i, leaf in leaves_of(graph).items() if leaf.kind == "parameter"}
-        if not wanted.issuperset(leaves):
-            continue
-        for index, leaf in leaves.items():
-            users = users_of(graph.structure, leaf.id)
-            if users:
-                user = graph.structure.nodes[min(users)]
-                text = f"{op_in_line(user)} uses it, but no loss was computed from the result"
-                found.setdefault(index, Parting(text, user.op, user.source, user.module))
-    return found

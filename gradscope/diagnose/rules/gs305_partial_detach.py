@@ -72,7 +72,7 @@ def _joining(graph: Graph, cut: Cut, source: Source) -> Node | None:
     """The op of that line that joins the detached tensor with what was computed from it."""
     structure = graph.structure
     leaves = leaves_of(graph)
-    origins = [node for node in structure.nodes if node.label == cut.variable]
+    origins = [node for node in structure.nodes if _is_it(node, cut)]
     behind = {leaves[i].id for i in cut.parameters if i in leaves}
     if not origins or len(behind) < len(cut.parameters):
         return None
@@ -85,6 +85,13 @@ def _joining(graph: Graph, cut: Cut, source: Source) -> Node | None:
             continue
         return node
     return None
+
+
+def _is_it(node: Node, cut: Cut) -> bool:
+    """Whether it may have made the detached tensor, which as an argument has another name."""
+    if node.label == cut.variable:
+        return True
+    return cut.made_at is not None and (node.op, node.source) == (cut.made_by, cut.made_at)
 
 
 def _is_through_layers(graph: Graph, node: Node, origins: list[Node], behind: set[int]) -> bool:

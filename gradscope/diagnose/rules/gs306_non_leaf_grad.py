@@ -2,7 +2,7 @@
 
 What: Backward fills ``.grad`` of leaves only, and of results that asked for it with
 ``retain_grad()``. The tensor that was read is the result of an operation. It is an error where the
-None ended the script, and a note otherwise.
+None ended the script, and a note otherwise. For the same reason an optimizer refuses such a tensor.
 
 Why it hurts: The gradient that the script looks for, or updates with, is never there.
 
@@ -19,6 +19,7 @@ Instead::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gradscope.analysis.errors import RAISED
@@ -33,6 +34,9 @@ from gradscope.model.graph import Node, Source
 RULE = Rule("GS306", "non-leaf-grad", "The .grad of a tensor that is no leaf is read.")
 
 
+_REFUSED = "can't optimize a non-leaf Tensor"
+
+
 def check(run: Run) -> Iterator[Finding]:
     """One finding per line that reads it."""
     lines: dict[tuple[str, int], list[Call]] = {}
@@ -41,6 +45,8 @@ def check(run: Run) -> Iterator[Finding]:
             lines.setdefault((call.source.file, call.source.line), []).append(call)
     for calls in lines.values():
         yield _finding(run, calls)
+    if raised(run, _REFUSED):
+        yield _refused(run)
 
 
 def _finding(run: Run, calls: list[Call]) -> Finding:
@@ -71,6 +77,42 @@ def _finding(run: Run, calls: list[Call]) -> Finding:
         fix=_fix(made, last.label or "h"),
         silence="h.retain_grad() before the backward.",
     )
+
+
+def _refused(run: Run) -> Finding:
+    """An optimizer was given a result."""
+    error = run.trace.script_error
+    source = error.source if error is not None else None
+    made = _named_in(run, source.text if source is not None else "")
+    variable = made.label if made is not None else ""
+    origin = f", made by {_line_of(made)}" if made is not None else ""
+    what = name(variable) if variable else "a tensor"
+    last = max(len(run.trace.steps) - 1, 0)
+    return RULE.finding(
+        "error",
+        f"the optimizer{place(source)} is given {what}, which is no leaf: it is the result of an "
+        f"operation{origin}",
+        where=Where(
+            variable=variable,
+            op=made.op if made is not None else "",
+            source=made.source if made is not None else source,
+        ),
+        steps=(last, last),
+        evidence={RAISED: error.type if error is not None else ""},
+        cause="An optimizer changes leaves in place. What is computed from a leaf is made anew in "
+        "every forward pass, and no gradient stays with it.",
+        fix=f"{variable or 'w'} = {variable or 'w'}.detach().requires_grad_()  # after it is "
+        "computed, before the optimizer is made",
+        silence="A leaf: a tensor that is made with requires_grad=True and not computed from one.",
+    )
+
+
+def _named_in(run: Run, line: str) -> Node | None:
+    """The result that is alive under a name which the line contains."""
+    words = set(re.findall(r"\w+", line))
+    nodes = [n for graph in run.trace.forward_graphs for n in graph.structure.nodes]
+    named = [n for n in nodes if n.label in words and n.op != "AccumulateGrad" and n.source]
+    return max(named, key=lambda n: n.order, default=None)
 
 
 def _line_of(node: Node) -> str:
