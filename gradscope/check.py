@@ -11,7 +11,7 @@ from gradscope.config import SEVERITIES
 from gradscope.console import Console
 from gradscope.diagnose.engine import diagnose
 from gradscope.diagnose.registry import choose_rules
-from gradscope.job import ProgramJob, save_outputs, send_format, settled
+from gradscope.job import ProgramJob, save_outputs, send_format, settled, warn_unattached
 from gradscope.launch import INTERRUPTED
 from gradscope.model.finding import Report, Severity
 from gradscope.model.trace import Trace
@@ -77,6 +77,8 @@ def exit_code(report: Report | None, *, failed: bool, fail_on: Severity) -> int:
 
 def _finish(job: CheckJob, console: Console, outcome: _Outcome, trace: Trace) -> None:
     try:
+        if not job.shows_notes:
+            warn_unattached(trace, console)
         report = outcome.report = diagnose(trace, select=job.select, ignore=job.ignore)
         _show(report, job, console)
         options = OutputOptions(text=console.for_files())

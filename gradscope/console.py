@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from gradscope.progress import moves_cursor
+from gradscope.progress import is_terminal, moves_cursor
 from gradscope.render.options import RenderOptions
+from gradscope.render.safe import LIST_LIMIT, visible
 
 _TEXTS = ("text", "concise", "full")
 
@@ -32,21 +33,26 @@ class Console:
     def __init__(self, *, quiet: bool, alone: bool, color: str) -> None:
         self.quiet = quiet
         self.failed = False
-        self.err = sys.stderr
+        self.err: TextIO | None = sys.stderr
         self.folder = os.getcwd()
-        self.report_to = sys.stdout if sys.stdout.isatty() else sys.stderr
+        self.report_to: TextIO | None = sys.stdout if is_terminal(sys.stdout) else sys.stderr
         self._color = color
         self._shows_progress = not quiet and moves_cursor(self.err)
         self.format_fd = _take_stdout() if alone else None
 
     def shown(self, path: Path) -> str:
-        """The path as seen from where the command was given, when it is below."""
-        return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else str(path)
+        """The path as seen from where the command was given, when it is below; on one line."""
+        below = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        return visible(str(below), LIST_LIMIT)
 
     def note(self, text: str) -> None:
         """Says something worth knowing."""
         if not self.quiet:
             write(self.err, f"gradscope: {text}\n")
+
+    def warning(self, text: str) -> None:
+        """Says what is known to be missing also to who wants to hear of nothing else."""
+        write(self.err, f"gradscope: {text}\n")
 
     def error(self, text: str) -> None:
         """Says that something asked for is missing."""
@@ -69,7 +75,7 @@ class Console:
 
     def for_people(self) -> RenderOptions:
         """How a report is drawn that ``say`` prints."""
-        encoding = (self.report_to.encoding or "ascii").lower()
+        encoding = (getattr(self.report_to, "encoding", None) or "ascii").lower()
         return self._for_text(wants_color(self._color, self.report_to), encoding.startswith("utf"))
 
     def for_stdout(self, form: str) -> RenderOptions:
@@ -99,13 +105,14 @@ class Console:
 
 def wants_color(when: str, stream: TextIO | None) -> bool:
     """Whether text for this stream carries colours."""
-    on_terminal = stream is not None and stream.isatty()
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    return when == "always" or (when == "auto" and on_terminal and not plain)
+    return when == "always" or (when == "auto" and is_terminal(stream) and not plain)
 
 
-def write(stream: TextIO, text: str) -> None:
+def write(stream: TextIO | None, text: str) -> None:
     """Prints without a word where that is no longer possible."""
+    if stream is None:
+        return
     try:
         stream.write(text)
         stream.flush()

@@ -9,7 +9,7 @@ from pathlib import Path
 from gradscope.console import Console
 from gradscope.errors import GradscopeError, UsageError
 from gradscope.flow_result import FLOW_SUFFIXES, FlowResult, flow_format
-from gradscope.job import ProgramJob
+from gradscope.job import ProgramJob, warn_unattached
 from gradscope.model.trace import Trace
 from gradscope.output import check_target, write_file
 
@@ -61,6 +61,7 @@ class _Outcome:
 
 
 def _finish(job: FlowJob, console: Console, outcome: _Outcome, trace: Trace) -> None:
+    warn_unattached(trace, console)
     try:
         result = FlowResult.of(trace, job.to, job.step)
     except UsageError as error:

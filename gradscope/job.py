@@ -23,6 +23,7 @@ from gradscope.output import render as render_report
 from gradscope.progress import ProgressLine
 from gradscope.render.image import fonts_available
 from gradscope.render.options import RenderOptions
+from gradscope.render.safe import PROSE_LIMIT, visible
 from gradscope.saving import Saved, Target, check_output, listed, save_all
 
 USAGE = 2
@@ -56,6 +57,11 @@ class ProgramJob:
     ignore: tuple[str, ...] = ()
     quiet: bool = False
     color: str = "auto"
+
+    @property
+    def shows_notes(self) -> bool:
+        """Whether what gradscope says to people includes the notes on the run."""
+        return not self.quiet and self.form is None
 
     def console(self) -> Console:
         """Where to speak; made before the program runs."""
@@ -130,6 +136,8 @@ def _targets(job: RenderJob) -> tuple[Target, ...]:
 
 def _finish(job: RenderJob, console: Console, trace: Trace) -> None:
     try:
+        if not job.shows_notes:
+            warn_unattached(trace, console)
         report = diagnose(trace, select=job.select, ignore=job.ignore)
         _show(report, job, console)
         done = save_outputs(report, job.outputs, _options(job, console.for_files()), console)
@@ -148,6 +156,13 @@ def _show(report: Report, job: RenderJob, console: Console) -> None:
         console.say(render_report(report, "text", options).decode("utf-8"))
 
 
+def warn_unattached(trace: Trace, console: Console) -> None:
+    """Says that nothing could be seen: without that, a report looks like a clean bill."""
+    for note in trace.notes:
+        if note.startswith(launch.NOT_ATTACHED):
+            console.warning(visible(note.removeprefix("gradscope "), PROSE_LIMIT))
+
+
 def send_format(
     report: Report, form: str, options: OutputOptions, console: Console, tail: str = ""
 ) -> None:
@@ -155,7 +170,7 @@ def send_format(
     try:
         console.send(render_report(report, form, options) + tail.encode())
     except NoGraphError as error:
-        console.note(f"{error}.")
+        console.warning(f"{error}.")
     except (GradscopeError, OSError) as error:
         console.error(f"could not write the {form} to stdout: {error}.")
 
@@ -191,7 +206,9 @@ def _explain(saved: Saved, error: Exception, console: Console) -> None:
     name = console.shown(saved.path)
     if isinstance(error, NoGraphError):
         stale = "; the file there is from an earlier run" if saved.replaced else ""
-        console.note(f"{name} was not written: {error}{stale}.")
+        # A folder holds what there is; a file that was asked for by name is missed.
+        tell = console.warning if saved.folder is None else console.note
+        tell(f"{name} was not written: {error}{stale}.")
         return
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     known = isinstance(error, GradscopeError | OSError)

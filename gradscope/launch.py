@@ -13,6 +13,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
@@ -26,12 +27,14 @@ from gradscope.crash import clean_in_threads, clean_traceback, print_exception
 from gradscope.errors import UsageError
 from gradscope.importing import on_import
 from gradscope.model.trace import Trace
+from gradscope.render.safe import PROSE_LIMIT, visible
 from gradscope.sigterm import on_sigterm
 
 if TYPE_CHECKING:
     from gradscope.capture.tracer import Tracer
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+NOT_ATTACHED = "gradscope could not attach to torch"
 NO_TORCH = "The program never imported torch, so there was nothing to record."
 
 Finish = Callable[[Trace], None]
@@ -132,7 +135,7 @@ class _Run:
             )
             tracer.start()
         except Exception as error:
-            self.notes.append(f"gradscope could not attach to torch: {error!r}.")
+            self.notes.append(f"{NOT_ATTACHED}: {error!r}.")
         else:
             self.tracer = tracer
 
@@ -162,7 +165,7 @@ class _Run:
             text = self.explain(self._trace(error))
             _flush()
             if text:
-                print(text, file=sys.stderr)
+                _say(text)
         except (Exception, KeyboardInterrupt):
             return  # nothing may come between the program and its traceback
 
@@ -210,7 +213,7 @@ def _show(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         if error.code is not None and not isinstance(error.code, int):
             _flush()
-            print(error.code, file=sys.stderr)
+            _say(str(error.code))
         return _exit_code(error)
     clean_traceback(error)
     _flush()
@@ -226,10 +229,14 @@ def _exit_code(error: SystemExit) -> int:
 
 def _say_unreadable(target: str, error: SyntaxError) -> None:
     where = f" (line {error.lineno})" if error.lineno else ""
-    print(
-        f"gradscope: {target} is not valid Python{where}, so nothing ran and nothing was recorded.",
-        file=sys.stderr,
-    )
+    name = visible(target, PROSE_LIMIT)
+    _say(f"gradscope: {name} is not valid Python{where}, so nothing ran and nothing was recorded.")
+
+
+def _say(text: str) -> None:
+    """Prints to stderr, without a word where the program has closed it."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{text}\n")
 
 
 def _others_run() -> bool:

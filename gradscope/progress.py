@@ -35,7 +35,7 @@ class ProgressLine:
     ) -> None:
         self._err = err
         self._clock = clock
-        self._watched = [s for s in dict.fromkeys((err, *streams)) if _is_terminal(s)]
+        self._watched = [s for s in dict.fromkeys((err, *streams)) if is_terminal(s)]
         self._hooks: dict[TextIO, Callable[[str], int]] = {}
         self._started: float | None = None
         self._shown_at = 0.0
@@ -106,12 +106,13 @@ class ProgressLine:
         return erasing_write
 
 
-def moves_cursor(stream: TextIO) -> bool:
+def moves_cursor(stream: TextIO | None) -> bool:
     """Whether it is a terminal on which a line can be taken back."""
-    return _is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown", "")
+    return is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown", "")
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody reads it as it is written; not where the program has closed it."""
     try:
         return stream is not None and stream.isatty()
     except (OSError, ValueError):

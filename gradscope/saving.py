@@ -55,7 +55,13 @@ Target = Path | Folder
 
 
 def target_of(text: str) -> Target:
-    """What ``-o`` names: a folder when it ends in a slash or is one already, else a file."""
+    """What ``-o`` names: a folder when it ends in a slash or is one already, else a file.
+
+    Raises:
+        UsageError: It names nothing, as an unset variable of the shell does.
+    """
+    if not text:
+        raise UsageError("the name of an output is empty; name a file or a folder.")
     ends = text.endswith(tuple(sep for sep in (os.sep, os.altsep) if sep))
     path = Path(text)
     if ends or (path.is_dir() and path.suffix.lower() not in SUFFIXES):

@@ -20,7 +20,7 @@ from torch import Tensor
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
 from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
-from gradscope.capture.hooks import copy_of, hook_outputs, slot_of, unwrapped
+from gradscope.capture.hooks import hook_outputs, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import quiet, recover, transforms_active
@@ -199,8 +199,6 @@ class BackwardRun:
 
     @own_work
     def _at_leaf(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
-        if dispatch_modes():
-            gradients = self._copied(gradients)
         self._at_node(i, gradients, hold=False)
         if self.traits is not None:
             self._ask(i, gradients, is_leaf=True)
@@ -212,16 +210,6 @@ class BackwardRun:
         except BaseException as error:
             recover(error)
             self.failures += 1
-
-    def _copied(self, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-        """Copies of small gradients: a mode would see the engine do it, since we hold them."""
-        try:
-            with quiet():
-                return tuple([copy_of(gradient) for gradient in gradients])
-        except BaseException as error:
-            recover(error)
-            self.failures += 1
-            return gradients
 
     @own_work
     def _after_node(

@@ -42,7 +42,6 @@ class Pending:
     roots: tuple[str, ...] = ()
     loss: Ticket | None = None
     raw: RawGraph | None = None
-    collects: bool = False  # whether the garbage collector is held back for it
     made_before: int = 0  # the thread's count of nodes when the engine starts
     own_ns: int = 0
     started_ns: int = 0

@@ -131,7 +131,7 @@ class Calls:
 
     def _measured(self, numbers: Collection[Tensor]) -> list[Ticket]:
         with quiet():
-            return [self._collector.add(tensor, copy=True) for tensor in numbers]
+            return [self._collector.add(tensor) for tensor in numbers]
 
     def _keep(self, noted: _Noted, place: tuple[CallKind, Source | None]) -> None:
         line = self._lines.get(place)

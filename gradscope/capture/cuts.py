@@ -183,7 +183,6 @@ class Cuts:
         seen.count += 1
         seen.latest = self._count
 
-
     def _made(self, tensor: object) -> tuple[str, CodeType | None, int]:
         node = tensor.grad_fn if _requires_grad(tensor) else None  # type: ignore[attr-defined]
         if node is None:

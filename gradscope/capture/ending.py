@@ -76,7 +76,7 @@ def name_the_rest(names: Names, leaves: Leaves, modules: ModuleTracker) -> None:
 def measure_leaves(leaves: Leaves, collector: Collector) -> None:
     """Takes the values that the leaves have now; of those the user let go the last seen stay."""
     living = [(leaf, tensor) for leaf in leaves if (tensor := leaf.ref()) is not None]
-    tickets = [collector.add(tensor, copy=True) for _, tensor in living]
+    tickets = [collector.add(tensor) for _, tensor in living]
     collector.settle()
     for (leaf, _), ticket in zip(living, tickets, strict=True):
         if ticket:

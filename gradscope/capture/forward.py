@@ -177,20 +177,17 @@ class ForwardRecorder:
 
     def _ticket(self, function: Any, tensor: Tensor) -> Ticket | None:
         """Has a result measured; a view of all of another tensor shows the numbers of that one."""
-        if not tensor._is_view():
-            return self._collector.hold(tensor)
-        base = tensor._base
-        if function in _ALL_SEEN and base.numel() == tensor.numel():  # type: ignore[union-attr]
-            return None
-        # An optimizer will change what a view of a parameter shows, before it is measured.
-        return self._collector.add(tensor, copy=base.is_leaf)  # type: ignore[union-attr]
+        if function in _ALL_SEEN and tensor._is_view():
+            base = tensor._base
+            if base is not None and base.numel() == tensor.numel():
+                return None
+        return self._collector.hold(tensor)
 
     @own_work
     def before_change(self, tensor: object, depth: int = 1) -> None:
         """Before a tensor is changed in place; never raises.
 
-        Results of the graph that wait to be measured are measured now. Of a leaf, also behind the
-        last ``.data``, the user's line is remembered.
+        Of a leaf, also behind the last ``.data``, the user's line is remembered.
         """
         try:
             if isinstance(tensor, Tensor):
@@ -202,8 +199,6 @@ class ForwardRecorder:
 
     def _before_change(self, tensor: Tensor, frame: FrameType) -> None:
         if tensor.requires_grad and not tensor.is_leaf:
-            with quiet():
-                self._collector.flush()
             return
         data, leaf = self._data
         changed = tensor if tensor.requires_grad else leaf() if data() is tensor else None

@@ -2,9 +2,10 @@
 
 NOTE [Held tensors]
 Of most backwards only the leaves' gradients go into the report: the graph is kept of a few, of the
-last one, and of those that went wrong. So small values and gradients are not measured but held, and
-let go of when nothing refers any more to where their numbers would arrive. What is still wanted is
-measured when too many are held, before an in-place change, and at the end.
+last one, and of those that went wrong. So small values and gradients are not measured but copied,
+and let go of when nothing refers any more to where their numbers would arrive. What is still wanted
+is measured when too many are held, and at the end. Copies, since whoever holds a tensor of the
+user's keeps all of its storage alive, and the engine from reusing it as it does without us.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-LIGHT = 4096  # elements; at or below, a tensor may be held
+LIGHT = 4096  # elements; at or below, a copy is held
 HELD_ELEMENTS = 1 << 24  # at most so many are held altogether: 64 MB of float32
 HEARD_ELEMENTS = 1 << 22  # of one backward
 
 # Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
 Ticket = bytearray
-Waiting = tuple[Tensor, int, Any, Any]  # a tensor, its version when it was heard, sink and key
+Waiting = tuple[Tensor, Any, Any]  # a tensor, sink and key
 _WHOLE = slice(None)
 _REFERRED = 2  # by the entry that holds it and by the call that asks
 
 
 class _Value(NamedTuple):
     data: Tensor
-    version: int
     elements: int
     ticket: Ticket
 
@@ -45,19 +45,17 @@ class Batch:
         elements: Of all of them together.
     """
 
-    __slots__ = ("_keys", "_tensors", "_versions", "elements", "sink")
+    __slots__ = ("_keys", "_tensors", "elements", "sink")
 
     def __init__(self, sink: dict[Any, Any]) -> None:
         self.sink = sink
         self.elements = 0
         self._tensors: list[Tensor] = []
-        self._versions: list[int] = []
         self._keys: list[Any] = []
 
     def add(self, tensor: Tensor, elements: int, key: object) -> None:
-        """Holds a gradient as it is now."""
-        self._tensors.append(tensor)
-        self._versions.append(tensor._version)
+        """Holds a copy of a gradient."""
+        self._tensors.append(tensor.clone())
         self._keys.append(key)
         self.elements += elements
 
@@ -67,9 +65,9 @@ class Batch:
 
     def take(self) -> Iterator[Waiting]:
         """All of them, which are then let go of."""
-        tensors, versions, keys = self._tensors, self._versions, self._keys
-        self._tensors, self._versions, self._keys, self.elements = [], [], [], 0
-        return zip(tensors, versions, repeat(self.sink), keys, strict=False)
+        tensors, keys = self._tensors, self._keys
+        self._tensors, self._keys, self.elements = [], [], 0
+        return zip(tensors, repeat(self.sink), keys, strict=False)
 
 
 def light_count(gradient: Tensor) -> int:
@@ -93,9 +91,9 @@ class Held:
         self._batches: list[Batch] = []
 
     def value(self, tensor: Tensor, count: int) -> Ticket:
-        """Holds the data of a forward result; its numbers arrive in the ticket if it is kept."""
+        """Holds a copy of a forward result; its numbers arrive in the ticket if it is kept."""
         ticket = Ticket()
-        self._values.append(_Value(tensor.detach(), tensor._version, count, ticket))
+        self._values.append(_Value(tensor.detach().clone(), count, ticket))
         self.elements += count
         return ticket
 
@@ -119,7 +117,7 @@ class Held:
             self._values = [v for v in self._values if id(v.ticket) not in tickets]
         for value in found:
             self.elements -= value.elements
-            yield value.data, value.version, value.ticket, _WHOLE
+            yield value.data, value.ticket, _WHOLE
 
     def excess(self) -> Iterator[Waiting]:
         """What must be measured since too much is held: values first, they are wanted for longer.
@@ -131,7 +129,7 @@ class Held:
         while values and self.elements > HELD_ELEMENTS // 2:
             value = values.popleft()
             self.elements -= value.elements
-            yield value.data, value.version, value.ticket, _WHOLE
+            yield value.data, value.ticket, _WHOLE
         while batches and self.elements > HELD_ELEMENTS // 2:
             batch = batches.popleft()
             self.elements -= batch.elements
@@ -143,7 +141,7 @@ class Held:
         self.prune()
         values, batches = self._values, self._batches
         self._values, self._batches, self.elements = [], [], 0
-        for data, version, _, ticket in values:
-            yield data, version, ticket, _WHOLE
+        for data, _, ticket in values:
+            yield data, ticket, _WHOLE
         for batch in batches:
             yield from batch.take()

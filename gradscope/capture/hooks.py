@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradscope.capture.stats import SMALL
-
 
 def hook_outputs(
     nodes: list[Any],
@@ -45,12 +43,6 @@ def slot_of(asked: Any, ids: dict[Any, int], leaves: dict[int, int]) -> tuple[in
     else:
         found, output_nr = leaves.get(id(unwrapped(asked))), 0
     return None if found is None else (found, output_nr)
-
-
-def copy_of(gradient: Tensor | None) -> Tensor | None:
-    """A copy of a small gradient; what is large is not held and stays itself."""
-    small = type(gradient) is Tensor and gradient.numel() <= SMALL
-    return gradient.detach().clone() if small and gradient is not None else gradient
 
 
 def unwrapped(tensor: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class Leaf:
         """Makes ``tensor`` the object behind this leaf; its ``.grad`` starts empty."""
         self.ref = weakref.ref(tensor)
         self.is_parameter = isinstance(tensor, nn.Parameter)
-        self.shape = tuple(tensor.shape)
+        self.shape = () if tensor.is_nested else tuple(tensor.shape)
         self.dtype = str(tensor.dtype).removeprefix("torch.")
         self.device = str(tensor.device)
         self.count = tensor.numel()

@@ -8,6 +8,7 @@ the capture ends with ``recover``, and what is not ours is raised again.
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,15 +24,17 @@ tracing: Callable[[], bool] = torch._C._is_tracing
 transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 _open: dict[int, list[quiet]] = {}  # by thread, outermost first
+_without_collector: set[int] = set()  # threads that hold it back
 _anybody = UserCode()
 
 
 class quiet:
-    """No graph, no function or dispatch mode of the user's, no ``vmap``, no ``jit.trace``."""
+    """No graph, function or dispatch mode of the user's, ``vmap``, ``autocast``, ``jit.trace``."""
 
-    __slots__ = ("_functions", "_grad", "_modes", "_outside", "_tracing")
+    __slots__ = ("_autocast", "_functions", "_grad", "_modes", "_outside", "_tracing")
 
     def __init__(self) -> None:
+        self._autocast: Any = None
         self._functions: Any = None
         self._grad: bool | None = None
         self._modes: AbstractContextManager[Any] | None = None
@@ -44,6 +47,9 @@ class quiet:
         self._functions.__enter__()
         self._grad = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
+        if torch._C._is_any_autocast_enabled():
+            self._autocast = torch._C._DisableAutocast()
+            self._autocast.__enter__()
         if torch._C._len_torch_dispatch_stack():
             self._modes = _disable_current_modes()
             self._modes.__enter__()
@@ -74,6 +80,9 @@ class quiet:
         if self._modes is not None:
             self._modes.__exit__(None, None, None)
             self._modes = None
+        if self._autocast is not None:
+            self._autocast.__exit__(None, None, None)
+            self._autocast = None
         if self._grad is not None:
             torch._C._set_grad_enabled(self._grad)
             self._grad = None
@@ -86,6 +95,9 @@ def recover(error: BaseException) -> None:
     """At the way out of the capture: closes what was cut off, and lets pass what is not ours."""
     for opened in reversed(_open.pop(threading.get_ident(), ())):
         opened._restore()
+    if threading.get_ident() in _without_collector:
+        _without_collector.discard(threading.get_ident())
+        gc.enable()
     let_pass(error)
 
 
@@ -114,3 +126,20 @@ class outside_transforms:
 
     def __exit__(self, *exc: object) -> None:
         self._cleared.__exit__(None, None, None)
+
+
+class uncollected:
+    """Holds back the garbage collector while own work makes and drops many objects."""
+
+    __slots__ = ("_was_on",)
+
+    def __enter__(self) -> None:
+        self._was_on = gc.isenabled()
+        if self._was_on:
+            _without_collector.add(threading.get_ident())
+            gc.disable()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._was_on:
+            gc.enable()
+            _without_collector.discard(threading.get_ident())

@@ -38,16 +38,25 @@ def readable(tensor: Tensor) -> Tensor:
     return tensor.as_subclass(Tensor)
 
 
+def has_no_numbers(tensor: Tensor) -> bool:
+    """Whether a plain tensor has elements but no memory behind them: reading would crash."""
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return False
+    return tensor.is_meta or not tensor.untyped_storage().nbytes()
+
+
 def plain_forms(tensors: Iterable[Tensor]) -> list[Tensor]:
     """Plain tensors to calculate with; a NaN in the place of what cannot be read."""
     found = list(tensors)
-    if PLAIN.issuperset(map(type, found)):
-        return found
-    return [tensor if type(tensor) in PLAIN else _plain_form(tensor) for tensor in found]
+    return [
+        tensor if type(tensor) in PLAIN and not has_no_numbers(tensor) else _plain_form(tensor)
+        for tensor in found
+    ]
 
 
 def _plain_form(tensor: Tensor) -> Tensor:
     try:
-        return readable(tensor)
+        plain = readable(tensor)
+        return torch.full((1,), math.nan) if has_no_numbers(plain) else plain
     except Unreadable:
         return torch.full((1,), math.nan)

@@ -88,6 +88,6 @@ def _measure(raw: RawGraph, slot: Slot, node: Any, attribute: str, collector: Co
     except RuntimeError:  # freed, or changed in place since
         return False
     if isinstance(saved, Tensor) and (saved.is_floating_point() or saved.is_complex()):
-        raw.tickets[slot] = collector.add(saved, copy=True)
+        raw.tickets[slot] = collector.add(saved)
         return True
     return False

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradscope.capture.changes import flat_copy
 from gradscope.capture.held import Ticket
-from gradscope.capture.readable import PLAIN
+from gradscope.capture.readable import PLAIN, has_no_numbers
 from gradscope.capture.stats import SMALL, Collector
 
 
@@ -44,10 +44,11 @@ class Snapshot:
         for nodes, shapes, flat in copies:
             parts = flat.split([shape.numel() for shape in shapes])
             for node, shape, part in zip(nodes, shapes, parts, strict=True):
-                self._tickets[node] = collector.add(part.view(shape))
+                self._tickets[node] = collector.add(part.view(shape), own=True)
         return self._tickets
 
 
 def fits(tensor: Tensor) -> bool:
     """Whether a leaf is small and plain enough to be copied at every backward."""
-    return tensor.numel() <= SMALL and type(tensor) in PLAIN and tensor.layout is torch.strided
+    plain = type(tensor) in PLAIN and tensor.layout is torch.strided
+    return plain and tensor.numel() <= SMALL and not has_no_numbers(tensor)

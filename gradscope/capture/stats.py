@@ -5,13 +5,12 @@ A call per tensor and number costs more than the small ops of a typical script, 
 an accelerator waits for it. So small tensors wait in a group of equal shape and dtype until the
 group is flushed, over several steps when the model is small, with one stacked reduction each;
 large ones are reduced at once. On the CPU the few resulting numbers are read there and then;
-elsewhere they stay on the device until ``settle`` moves them, all together. A tensor that was
-changed in place while it waited (its version moved) is dropped and counted, never misreported.
+elsewhere they stay on the device until ``settle`` moves them, all together. What waits is a copy:
+the user may change a tensor in place or free it, and nothing of theirs is kept alive.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -19,10 +18,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _DisableAutocast
 
-from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Batch, Held, Ticket
-from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active
-from gradscope.capture.readable import PLAIN, Unreadable, is_wrapped, readable
+from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Batch, Held, Ticket, Waiting
+from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active, uncollected
+from gradscope.capture.readable import (
+    PLAIN,
+    Unreadable,
+    has_no_numbers,
+    is_wrapped,
+    readable,
+)
 from gradscope.capture.reduce import (
     Kind,
     count_nonzeros,
@@ -46,7 +52,7 @@ from gradscope.capture.rows import (
 
 SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction per tensor
 GROUP_ELEMENTS = 1 << 16  # so many fit into the cache while a group is reduced
-WAITING_ELEMENTS = 1 << 19  # at most so many of the user's are kept alive while they wait
+WAITING_ELEMENTS = 1 << 19  # at most so many wait
 MAX_GROUPS = 2048
 _WHOLE = slice(None)
 
@@ -54,7 +60,7 @@ _WHOLE = slice(None)
 class _Group:
     """Tensors of one kind that wait to be reduced together."""
 
-    __slots__ = ("count", "keys", "kind", "limit", "sinks", "tensors", "versions")
+    __slots__ = ("count", "keys", "kind", "limit", "sinks", "tensors")
 
     def __init__(self, kind: Kind, limit: int) -> None:
         self.kind = kind
@@ -64,7 +70,6 @@ class _Group:
 
     def clear(self) -> None:
         self.tensors: list[Tensor] = []
-        self.versions: list[int] = []
         self.sinks: list[Any] = []
         self.keys: list[Any] = []
 
@@ -79,15 +84,15 @@ class Collector:
         self._held = Held()
         self._elsewhere: list[OnDevice] = []
 
-    def add(self, tensor: Tensor, copy: bool = False) -> Ticket:
-        """Measures a tensor now or later.
+    def add(self, tensor: Tensor, own: bool = False) -> Ticket:
+        """Measures a tensor as it is now.
 
         Args:
             tensor: Any strided, sparse or complex tensor.
-            copy: Whether it may be changed in place before ``settle``.
+            own: Whether nobody else has it.
         """
         ticket = Ticket()
-        self.put(tensor, ticket, _WHOLE, copy)
+        self.put(tensor, ticket, _WHOLE, own)
         return ticket
 
     def hold(self, tensor: Tensor) -> Ticket:
@@ -111,62 +116,63 @@ class Collector:
 
     def measure_held(self, tickets: Iterable[Ticket | None]) -> None:
         """Has held values measured that are certain to be wanted."""
-        for held in self._held.values({id(ticket) for ticket in tickets}):
-            self._put_unchanged(*held)
+        self._put_own(self._held.values({id(ticket) for ticket in tickets}))
 
     def let_go(self) -> None:
         """Lets go of what is held and nobody wants any more."""
         self._held.prune()
 
     def put_batch(self, batch: Batch) -> None:
-        """Measures gradients of one backward, each unless it was changed since."""
-        for waiting in batch.take():
-            self._put_unchanged(*waiting)
+        """Measures gradients of one backward."""
+        self._put_own(batch.take())
 
-    def _put_unchanged(self, tensor: Tensor, version: int, sink: Any, key: object) -> None:
-        if tensor._version == version:
-            self.put(tensor, sink, key)
-        else:
-            self.drop("tensors changed in place before measurement")
+    def _put_own(self, waiting: Iterable[Waiting]) -> None:
+        for tensor, sink, key in waiting:
+            self.put(tensor, sink, key, own=True)
 
     def _make_room(self) -> None:
         if self._held.elements > HELD_ELEMENTS:
-            for held in self._held.excess():
-                self._put_unchanged(*held)
+            self._put_own(self._held.excess())
 
-    def put(self, tensor: Tensor, sink: Any, key: object, copy: bool = False) -> None:
+    def put(self, tensor: Tensor, sink: Any, key: object, own: bool = False) -> None:
         """Sets ``sink[key]`` to a row for ``measured``, by ``settle`` at the latest.
 
-        Nothing is set when the tensor cannot be read. Call with torch functions disabled. A
-        tensor without graph is held itself, so that the engine, which sees it in use, does not
-        reuse its memory; of others only their data is held.
+        Nothing is set when the tensor cannot be read. Call with torch functions disabled.
+
+        Args:
+            tensor: What to measure as it is now.
+            sink: Where its numbers arrive.
+            key: At which key.
+            own: Whether nobody else has the tensor, so that it may wait itself.
         """
         try:
             if transforms_active():
                 with outside_transforms():
-                    self._put(readable(tensor), sink, key, copy)
+                    self._put(readable(tensor), sink, key, own)
             elif type(tensor) in PLAIN and not is_wrapped(tensor):
-                self._put(tensor, sink, key, copy)
+                self._put(tensor, sink, key, own)
             else:
-                self._put(readable(tensor), sink, key, copy)
+                self._put(readable(tensor), sink, key, own)
         except Unreadable:
-            self.drop("tensors without readable numbers (fake or function-transform wrapped)")
+            self.drop(
+                "tensors without readable numbers (fake, freed or function-transform wrapped)"
+            )
         except BaseException as error:
             let_pass(error)
             self.drop("tensors that could not be measured")
 
-    def _put(self, tensor: Tensor, sink: Any, key: object, copy: bool) -> None:
+    def _put(self, tensor: Tensor, sink: Any, key: object, own: bool) -> None:
         like = (tensor.shape, tensor.dtype, tensor.device, tensor.layout)
         group = self._groups.get(like)
         if group is None:
             group = self._new_group(like, tensor)
+        if not own and has_no_numbers(tensor):
+            raise Unreadable
         if not group.limit:
-            self._reduce_one(tensor.detach(), group.kind, sink, key)
+            with _DisableAutocast():
+                self._reduce_one(tensor.detach(), group.kind, sink, key)
             return
-        if copy:
-            tensor = tensor.detach().clone()
-        group.tensors.append(tensor.detach() if tensor.requires_grad else tensor)
-        group.versions.append(tensor._version)
+        group.tensors.append(tensor if own else tensor.detach().clone())
         group.sinks.append(sink)
         group.keys.append(key)
         self._waiting += group.count
@@ -180,25 +186,17 @@ class Collector:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def flush(self) -> None:
-        """Reduces every waiting tensor and every one held, so that none is kept alive."""
-        for held in self._held.take():
-            self._put_unchanged(*held)
+        """Reduces every waiting tensor and every one held."""
+        self._put_own(self._held.take())
         self._flush_groups()
 
     def _flush_groups(self) -> None:
         if not self._waiting:
             return
-        collects = gc.isenabled()
-        try:
-            if collects:
-                gc.disable()
-            with outside_transforms() if transforms_active() else nullcontext():
-                for group in self._groups.values():
-                    if group.tensors:
-                        self._flush(group)
-        finally:
-            if collects:
-                gc.enable()
+        with uncollected(), outside_transforms() if transforms_active() else nullcontext():
+            for group in self._groups.values():
+                if group.tensors:
+                    self._flush(group)
         if len(self._groups) > MAX_GROUPS:
             self._groups.clear()
 
@@ -236,27 +234,18 @@ class Collector:
         return group
 
     def _flush(self, group: _Group) -> None:
-        tensors, versions, sinks, keys = group.tensors, group.versions, group.sinks, group.keys
+        tensors, sinks, keys = group.tensors, group.sinks, group.keys
         group.clear()
         self._waiting -= len(tensors) * group.count
-        if [t._version for t in tensors] != versions:
-            same = [i for i, t in enumerate(tensors) if t._version == versions[i]]
-            self.drop("tensors changed in place before measurement", len(tensors) - len(same))
-            tensors, sinks, keys = (
-                [tensors[i] for i in same],
-                [sinks[i] for i in same],
-                [keys[i] for i in same],
-            )
-        if not tensors:
-            return
         try:
-            self._reduce(group.kind, tensors, sinks, keys)
+            with _DisableAutocast():
+                self._reduce(group.kind, tensors, sinks, keys)
         except BaseException as error:
             let_pass(error)
             self.drop("tensors that could not be measured", len(tensors))
 
     def _reduce(self, kind: Kind, tensors: list[Tensor], sinks: list[Any], keys: list[Any]) -> None:
-        rows = torch.stack(tensors).view(len(tensors), -1)
+        rows = torch.stack(tensors).reshape(len(tensors), -1)
         if rows.device.type != "cpu":
             reduced = reduce_rows(rows)
             numbers = torch.stack([r.to(reduced[0].dtype) for r in reduced], dim=1)

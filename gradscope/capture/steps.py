@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 from time import perf_counter_ns
@@ -23,7 +22,7 @@ from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.plan import Plans
-from gradscope.capture.quiet import quiet, recover
+from gradscope.capture.quiet import quiet, recover, uncollected
 from gradscope.capture.saved import read_saved
 from gradscope.capture.schedule import Gallery, Schedule
 from gradscope.capture.snapshot import Snapshot, fits
@@ -85,30 +84,18 @@ class StepRecorder:
         """Engine runs that have begun and not ended."""
         return len(self._active)
 
-    def retire(self) -> None:
-        """Lets the garbage collector go, which an interrupted begin may still hold back."""
-        if any(pending.collects for pending in self._active):
-            gc.enable()
-
     @own_work
     def begin(self, call: EngineCall) -> Pending | None:
         """Walks the graph and listens to it; None when that failed (counted)."""
         started = perf_counter_ns()
-        # Python would scan all objects again and again for those made until the graph is gone.
-        collects = gc.isenabled()
         pending = None
         try:
-            if collects:
-                gc.disable()
-            with self._lock, quiet():
+            with uncollected(), self._lock, quiet():
                 pending = self._begin(call, sys._getframe(2))
-            pending.collects = collects
             pending.made_before = counter()
             pending.started_ns = perf_counter_ns()
             pending.own_ns = pending.started_ns - started
         except BaseException as error:
-            if collects:
-                gc.enable()
             self._forget(pending)
             recover(error)
             self.failures += 1
@@ -123,18 +110,15 @@ class StepRecorder:
         started = perf_counter_ns()
         begun.backward_ns = started - begun.started_ns
         begun.error = None if error is None else f"{type(error).__name__}: {message_of(error)}"
-        try:
-            with self._lock, quiet():
-                self._end(begun, gradients)
-        except BaseException as failure:
-            recover(failure)
-            self.failures += 1
-        finally:
+        with uncollected():
             try:
-                self._forget(begun)  # the less there is, the less the collector has to do
+                with self._lock, quiet():
+                    self._end(begun, gradients)
+            except BaseException as failure:
+                recover(failure)
+                self.failures += 1
             finally:
-                if begun.collects:
-                    gc.enable()
+                self._forget(begun)
         self.failures += begun.run.failures
         self.own_ns += begun.own_ns + begun.run.own_ns + perf_counter_ns() - started
 
@@ -227,7 +211,7 @@ class StepRecorder:
 
     def _measure_before(self, pending: Pending, outputs: list[Tensor]) -> None:
         if outputs and outputs[0].numel() == 1 and not outputs[0].is_complex():
-            pending.loss = self._collector.add(outputs[0], copy=True)
+            pending.loss = self._collector.add(outputs[0])
         if pending.raw is None:
             return
         small, measured = [], {}

@@ -138,7 +138,6 @@ class Tracer:
         self._engine.retire()
         self._ledger.retire()
         self._loop.retire()
-        self._steps.retire()
 
     def stop(self, error: BaseException | None = None) -> Trace:
         """Undoes everything and returns what was recorded; never raises on a failed capture.

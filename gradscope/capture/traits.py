@@ -189,7 +189,7 @@ def _is_plain(tensor: object) -> bool:
     return (
         isinstance(tensor, Tensor)
         and type(tensor) in PLAIN
-        and not is_wrapped(tensor)
+        and not (is_wrapped(tensor) or tensor.is_meta)
         and tensor.layout is torch.strided
         and tensor.dtype.is_floating_point
         and tensor.numel() > 0

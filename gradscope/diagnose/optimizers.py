@@ -20,11 +20,14 @@ class Optimizer:
         facts: Who it is.
         held: Its parameters that require a gradient.
         updates: Its steps, in order.
+        calls: The calls that belong to it, in order; those that nothing tells belong to the only
+            optimizer of a run.
     """
 
     facts: OptimizerFacts
     held: tuple[Parameter, ...]
     updates: tuple[Update, ...]
+    calls: tuple[Call, ...]
 
     @property
     def label(self) -> str:
@@ -76,12 +79,17 @@ def optimizers(run: Run) -> tuple[Optimizer, ...]:
     for update in run.trace.updates:
         if update.by == "optimizer":
             updates.setdefault(update.optimizer, []).append(update)
+    calls: dict[str, list[Call]] = {}
+    alone = run.trace.optimizers[0].label if len(run.trace.optimizers) == 1 else ""
+    for call in run.trace.calls:
+        calls.setdefault(call.label or alone, []).append(call)
     parameters = run.trace.parameters
     return tuple(
         Optimizer(
             facts,
             tuple(parameters[i] for i in facts.parameters if parameters[i].requires_grad),
             tuple(updates.get(facts.label, ())),
+            tuple(calls.get(facts.label, ())),
         )
         for facts in run.trace.optimizers
     )

@@ -55,6 +55,7 @@ def test_a_missing_module(tmp_path: Path) -> None:
         ("code.svg", "is a folder, not a file to write."),
         ("missing/out.svg", "there is no folder"),
         ("/proc/out.svg", "cannot write '/proc/out.svg'"),
+        ("", "the name of an output is empty"),
     ],
 )
 def test_an_output_that_cannot_be_is_found_before_the_run(

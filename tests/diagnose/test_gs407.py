@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -99,3 +100,31 @@ def test_a_first_step_that_the_scaler_skips_is_healthy() -> None:
     trace = called(scheduled([(0, -1), (1, 1), (3, 3)]), "scaler_step", [(0, -1)], value=0.0)
     trace = replace(trace, calls=tuple(sorted(trace.calls, key=lambda c: c.kind)))
     assert judge(trace, "GS407") == []
+
+
+def test_an_optimizer_made_anew_for_every_step_costs_no_more_than_its_own_calls() -> None:
+    """Looking through all optimizers for every call and optimizer takes seconds here."""
+    n = 500
+    trace = called(
+        called(loop(n), "clip", [(i, i - 1) for i in range(n)], limit=1.0), "zero_grad", RIGHT
+    )
+    (facts,) = trace.optimizers
+    labels = [f"SGD#{i}" for i in range(n)]
+    trace = replace(
+        trace,
+        optimizers=tuple(replace(facts, label=label) for label in labels),
+        updates=tuple(replace(u, optimizer=labels[u.index]) for u in trace.updates),
+        calls=tuple(replace(call, label=labels[-1 - i % n]) for i, call in enumerate(trace.calls)),
+    )
+    started = time.process_time()
+    assert judge(trace, "GS407") == []
+    assert time.process_time() - started < 1
+
+
+def test_what_no_call_tells_belongs_to_the_only_optimizer() -> None:
+    trace = clipped(EARLY)
+    trace = replace(trace, calls=tuple(replace(call, label="") for call in trace.calls))
+    assert len(judge(trace, "GS407")) == 1
+    (facts,) = trace.optimizers
+    second = replace(facts, label="SGD#2")
+    assert judge(replace(trace, optimizers=(facts, second)), "GS407") == []

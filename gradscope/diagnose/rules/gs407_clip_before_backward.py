@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gradscope.diagnose.optimizers import Optimizer, optimizers, owner
+from gradscope.diagnose.optimizers import Optimizer, optimizers
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import code, count, name, place
@@ -44,13 +44,11 @@ CLIPS = ("clip", "clip_value")
 
 def check(run: Run) -> Iterator[Finding]:
     """One finding per optimizer and habit."""
-    known = optimizers(run)
-    for optimizer in known:
-        calls = [call for call in run.trace.calls if owner(call, known) is optimizer]
-        clips = [c for c in calls if c.kind in CLIPS and c.limit != math.inf]
+    for optimizer in optimizers(run):
+        clips = [c for c in optimizer.calls if c.kind in CLIPS and c.limit != math.inf]
         yield from _in_vain(optimizer, clips)
-        yield from _scaled(optimizer, calls)
-        yield from _scheduled_first(optimizer, calls)
+        yield from _scaled(optimizer)
+        yield from _scheduled_first(optimizer)
 
 
 def _in_vain(optimizer: Optimizer, clips: Sequence[Call]) -> Iterator[Finding]:
@@ -94,13 +92,13 @@ def _finding_in_vain(vain: Sequence[Call], of: int) -> Finding:
     )
 
 
-def _scaled(optimizer: Optimizer, calls: Sequence[Call]) -> Iterator[Finding]:
+def _scaled(optimizer: Optimizer) -> Iterator[Finding]:
     """Clips of gradients that are still multiplied by the scaler's factor."""
     early: list[Call] = []
     windows = 0
     clip: Call | None = None
     unscaled = False
-    for call in calls:
+    for call in optimizer.calls:
         if call.kind in CLIPS and call.limit != math.inf:
             clip = clip if unscaled or clip else call
         elif call.kind == "unscale":
@@ -131,8 +129,9 @@ def _finding_scaled(optimizer: Optimizer, early: Sequence[Call], of: int) -> Fin
     )
 
 
-def _scheduled_first(optimizer: Optimizer, calls: Sequence[Call]) -> Iterator[Finding]:
+def _scheduled_first(optimizer: Optimizer) -> Iterator[Finding]:
     """A schedule in the loop whose first step comes before the optimizer's."""
+    calls = optimizer.calls
     steps = [call for call in calls if call.kind == "scheduler_step"]
     if not steps or not optimizer.updates:
         return
