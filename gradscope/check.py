@@ -11,7 +11,14 @@ from gradscope.config import SEVERITIES
 from gradscope.console import Console
 from gradscope.diagnose.engine import diagnose
 from gradscope.diagnose.registry import choose_rules
-from gradscope.job import ProgramJob, save_outputs, send_format, settled, warn_unattached
+from gradscope.job import (
+    ProgramJob,
+    is_unattached,
+    save_outputs,
+    send_format,
+    settled,
+    warn_unattached,
+)
 from gradscope.launch import INTERRUPTED
 from gradscope.model.finding import Report, Severity
 from gradscope.model.trace import Trace
@@ -55,7 +62,8 @@ def run_check(job: CheckJob) -> int:
     code = job.run(partial(_finish, job, console, outcome))
     if code == INTERRUPTED:
         return code
-    result = exit_code(outcome.report, failed=code != 0, fail_on=job.fail_on)
+    failed = code != 0 or (outcome.report is not None and is_unattached(outcome.report.trace))
+    result = exit_code(outcome.report, failed=failed, fail_on=job.fail_on)
     return result or (FOUND if console.failed else CLEAN)
 
 
@@ -64,7 +72,7 @@ def exit_code(report: Report | None, *, failed: bool, fail_on: Severity) -> int:
 
     Args:
         report: None where the program did not get as far as a trace.
-        failed: Whether the program itself ended with an error.
+        failed: Whether the program itself ended with an error, or could not be looked at.
         fail_on: Least severity that counts.
     """
     findings = report.findings if report is not None else ()

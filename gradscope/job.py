@@ -156,6 +156,11 @@ def _show(report: Report, job: RenderJob, console: Console) -> None:
         console.say(render_report(report, "text", options).decode("utf-8"))
 
 
+def is_unattached(trace: Trace) -> bool:
+    """Whether nothing of the program could be seen."""
+    return any(note.startswith(launch.NOT_ATTACHED) for note in trace.notes)
+
+
 def warn_unattached(trace: Trace, console: Console) -> None:
     """Says that nothing could be seen: without that, a report looks like a clean bill."""
     for note in trace.notes:

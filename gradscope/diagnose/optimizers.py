@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,13 +92,6 @@ def optimizers(run: Run) -> tuple[Optimizer, ...]:
         )
         for facts in run.trace.optimizers
     )
-
-
-def owner(call: Call, known: Sequence[Optimizer]) -> Optimizer | None:
-    """The optimizer that a call belongs to; the only one of the run where nothing tells."""
-    if not call.label and len(known) == 1:
-        return known[0]
-    return next((optimizer for optimizer in known if optimizer.label == call.label), None)
 
 
 def arrivals(parameter: Parameter) -> list[int]:

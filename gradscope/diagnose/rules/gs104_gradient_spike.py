@@ -26,7 +26,7 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from gradscope.diagnose.history import Row, find_growth
+from gradscope.diagnose.history import Row, find_growth, rows_of
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run, Story
 from gradscope.diagnose.words import count, number
@@ -51,11 +51,7 @@ def check(run: Run) -> Iterator[Finding]:
 
 
 def _rows(run: Run, story: Story) -> list[Row]:
-    rows = [
-        Row(step.index, norm, step.loss)
-        for step in story.steps
-        if step.loss is not None and (norm := run.norms.get(step.index)) is not None
-    ]
+    rows = rows_of(run, story)
     return rows if all(math.isfinite(r.norm) and math.isfinite(r.loss) for r in rows) else []
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from gradscope.diagnose.optimizers import Optimizer, optimizers, owner
+from gradscope.diagnose.optimizers import Optimizer, optimizers
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run, Story
 from gradscope.diagnose.words import count, op_in_line, percent, place
@@ -51,13 +51,8 @@ def check(run: Run) -> Iterator[Finding]:
         tiny = [(step, found) for step, found in judged if _share(found) > TINY]
         if len(tiny) >= SEEN and len(tiny) >= MOST * len(judged):
             yield _underflow(run, story, tiny, len(judged))
-    known = optimizers(run)
-    for optimizer in known:
-        steps = [
-            call
-            for call in run.trace.calls
-            if call.kind == "scaler_step" and owner(call, known) is optimizer
-        ]
+    for optimizer in optimizers(run):
+        steps = [call for call in optimizer.calls if call.kind == "scaler_step"]
         skipped = [call for call in steps if call.value == 0]
         if len(steps) >= SKIPPED and len(skipped) > MOST * len(steps):
             yield _overflow(optimizer, skipped, len(steps))

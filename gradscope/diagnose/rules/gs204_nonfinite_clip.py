@@ -24,7 +24,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from gradscope.diagnose.optimizers import Optimizer, optimizers, owner
+from gradscope.diagnose.optimizers import Optimizer, optimizers
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import code, count, name, number, place, some
@@ -39,9 +39,8 @@ _Hit = tuple[Call, Update]
 
 def check(run: Run) -> Iterator[Finding]:
     """One finding per optimizer, for the first time."""
-    known = optimizers(run)
-    for optimizer in known:
-        clips = [c for c in run.trace.calls if c.kind == "clip" and owner(c, known) is optimizer]
+    for optimizer in optimizers(run):
+        clips = [c for c in optimizer.calls if c.kind == "clip"]
         hits = [(c, u) for c in clips if (u := _used(run, optimizer, c)) is not None]
         if hits:
             yield _finding(run, optimizer, hits, len(clips))
