@@ -111,7 +111,11 @@ def let_pass(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if trace is not None and _anybody.owns(trace.tb_frame.f_code):
+    try:
+        theirs = trace is not None and _anybody.owns(trace.tb_frame.f_code)
+    except Exception:  # it is the telling itself that fails
+        return
+    if theirs:
         raise error
 
 

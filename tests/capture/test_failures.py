@@ -79,6 +79,7 @@ OUTSIDE = {
     "Tracer.stop",
     "forget",
     "message_of",
+    "_cell_name",  # the file's name does as well, where a notebook is not of the kind we know
     "outside_transforms.__enter__",
     "outside_transforms.__exit__",
     "quiet.__enter__",
