@@ -158,14 +158,17 @@ def _show(report: Report, job: RenderJob, console: Console) -> None:
 
 def is_unattached(trace: Trace) -> bool:
     """Whether nothing of the program could be seen."""
-    return any(note.startswith(launch.NOT_ATTACHED) for note in trace.notes)
+    return bool(_unattached(trace))
+
+
+def _unattached(trace: Trace) -> list[str]:
+    return [note for note in trace.notes if note.startswith(launch.NOT_ATTACHED)]
 
 
 def warn_unattached(trace: Trace, console: Console) -> None:
     """Says that nothing could be seen: without that, a report looks like a clean bill."""
-    for note in trace.notes:
-        if note.startswith(launch.NOT_ATTACHED):
-            console.warning(visible(note.removeprefix("gradscope "), PROSE_LIMIT))
+    for note in _unattached(trace):
+        console.warning(visible(note.removeprefix("gradscope "), PROSE_LIMIT))
 
 
 def send_format(

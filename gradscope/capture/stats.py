@@ -185,11 +185,6 @@ class Collector:
         """Counts something that was not measured."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
-    def flush(self) -> None:
-        """Reduces every waiting tensor and every one held."""
-        self._put_own(self._held.take())
-        self._flush_groups()
-
     def _flush_groups(self) -> None:
         if not self._waiting:
             return
@@ -201,8 +196,8 @@ class Collector:
             self._groups.clear()
 
     def settle(self) -> None:
-        """Flushes, and moves what is left elsewhere to Python."""
-        self.flush()
+        """Reduces every waiting tensor and every one held, and moves all numbers to Python."""
+        self._put_own(self._held.take())
         self.arrive()
 
     def arrive(self) -> None:
