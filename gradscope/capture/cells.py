@@ -15,10 +15,7 @@ def shown_file(file: str) -> str:
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return file
-    try:
-        name = _cell_name(ipython, file)
-    except Exception:  # a shell of another kind
-        return file
+    name = _cell_name(ipython, file)
     if not name:
         return file
     lines = linecache.getlines(file)
@@ -28,6 +25,9 @@ def shown_file(file: str) -> str:
 
 
 def _cell_name(ipython: Any, file: str) -> str:
-    shell = ipython.get_ipython()
-    parts = shell.compile.format_code_name(file) if shell is not None else None
+    # Nothing is caught here, as that would swallow what a signal handler of the user's raises.
+    get_shell = getattr(ipython, "get_ipython", None)
+    compiler = getattr(get_shell(), "compile", None) if callable(get_shell) else None
+    name_of = getattr(compiler, "format_code_name", None)  # shells of another kind have none
+    parts = name_of(file) if callable(name_of) else None
     return " ".join(parts) if parts else ""

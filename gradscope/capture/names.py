@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import islice
-from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType
+from types import (
+    CodeType,
+    FrameType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+)
 from typing import Any
 
 from torch import Tensor, nn
@@ -184,14 +191,20 @@ def _elements(name: str, value: list[Any] | tuple[Any, ...]) -> Iterator[Variabl
 
 
 def _attributes(name: str, value: Any) -> Iterator[Variable]:
-    try:
-        attributes = object.__getattribute__(value, "__dict__")
-    except Exception:
-        attributes = None
+    attributes = _own_dict(value)
     if type(attributes) is dict:
         for key, child in list(islice(attributes.items(), MAX_CHILDREN)):
             yield f"{name}.{key}", child
     yield from _slots(name, value)
+
+
+def _own_dict(value: Any) -> Any:
+    """The attributes of an instance, read without running what its class makes of ``__dict__``."""
+    for cls in type(value).__mro__:
+        if "__dict__" in vars(cls):
+            found = vars(cls)["__dict__"]
+            return found.__get__(value) if type(found) is GetSetDescriptorType else None
+    return None
 
 
 def _slots(name: str, value: Any) -> Iterator[Variable]:

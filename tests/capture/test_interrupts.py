@@ -6,8 +6,10 @@ import gc
 import linecache
 import random
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 
 import gradscope
+from gradscope.capture.cells import shown_file
 from tests.capture.reading import ops
 from tests.capture.test_undo import assert_same, state
 
@@ -94,3 +97,27 @@ def test_they_all_come_through(error: type[BaseException]) -> None:
     assert not {reason for reason in t.trace.dropped if "still running" not in reason}
     last = t.trace.graphs[-1][1]
     assert [n.call for n in ops(last)] == [*["linear"] * 2, "relu", *["linear"] * 2, "pow", "mean"]
+
+
+def test_telling_a_cells_name_lets_them_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise TimeoutOfTheUsers
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=interrupted))
+    with pytest.raises(TimeoutOfTheUsers):
+        shown_file("<cell>")
+
+
+@pytest.mark.parametrize(
+    "ipython",
+    [
+        SimpleNamespace(),
+        SimpleNamespace(get_ipython=lambda: None),
+        SimpleNamespace(get_ipython=lambda: SimpleNamespace(compile=compile)),
+    ],
+)
+def test_other_shells_have_no_names_for_cells(
+    ipython: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    assert shown_file("<cell>") == "<cell>"

@@ -409,6 +409,24 @@ def test_reading_names_runs_none_of_the_users_code() -> None:
     assert {n.module for n in named(last_graph(t), "Mul")} == {"net", ""}
 
 
+def test_a_dict_that_a_class_makes_up_is_not_asked_for() -> None:
+    asked: list[str] = []
+
+    class MadeUp:
+        @property
+        def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+            asked.append("__dict__")
+            return {"w": 1}
+
+    holder = MadeUp()
+    object.__setattr__(holder, "v", _w())
+    w = _w()
+    with gradscope.trace() as t:
+        (w * 2).sum().backward()
+    assert _leaf_names(t) == {"w"}
+    assert not asked
+
+
 def test_a_variable_is_never_one_of_ours() -> None:
     ours = {"self", "tensor", "run", "raw", "names", "pending", "call", "leaf", "outputs"}
     with gradscope.trace() as t:
