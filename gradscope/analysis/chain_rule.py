@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gradscope.analysis.chain_terms import Link, Term, largest_terms, sums
 from gradscope.analysis.derivatives import derivative
 from gradscope.analysis.operands import local_at
-from gradscope.analysis.paths import backward_order
+from gradscope.analysis.paths import backward_order, sent_along
 from gradscope.analysis.symbols import Sym, number
 from gradscope.analysis.titles import titles
 from gradscope.model.graph import Graph, Structure
@@ -163,10 +163,5 @@ def _measured(graph: Graph, edge: int) -> float | None:
     """What came along the edge by what its source received."""
     here = graph.structure.edges[edge]
     received = _scalar(graph.gradient(here.source))
-    if edge in graph.contributions:
-        sent = _scalar(graph.contributions[edge])
-    elif len(graph.structure.incoming[here.target]) == 1:
-        sent = _scalar(graph.gradient(here.target, here.output_nr))
-    else:
-        return None
+    sent = _scalar(sent_along(graph, edge))
     return sent / received if received and sent is not None else None

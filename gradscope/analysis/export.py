@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 
+from gradscope.analysis.paths import sent_along
 from gradscope.model.graph import Graph
 
 
@@ -33,7 +34,7 @@ def to_networkx(graph: Graph) -> nx.MultiDiGraph:
             gradient_rms=graph.gradient_rms(node.id),
         )
     for index, edge in enumerate(graph.structure.edges):
-        along = graph.contributions.get(index)
+        along = sent_along(graph, index)
         result.add_edge(
             edge.source,
             edge.target,

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from gradscope.model.graph import Graph, Structure
+from gradscope.model.stats import TensorStats
 
 Role = Literal["work", "move", "spread", "leaf"]
 
@@ -108,19 +109,36 @@ def received_norm(graph: Graph, node: int) -> float | None:
     return math.hypot(*norms) if norms else None
 
 
+def sent_along(graph: Graph, edge: int) -> TensorStats | None:
+    """The gradient that came along one edge; None where none did or that is not known."""
+    if edge in graph.contributions:
+        return graph.contributions[edge]
+    here = graph.structure.edges[edge]
+    return None if _meets(graph, edge) else graph.gradient(here.target, here.output_nr)
+
+
+def sent_nothing(graph: Graph, edge: int) -> bool:
+    """Whether it is known that no gradient came along an edge."""
+    if edge in graph.contributions:
+        return graph.contributions[edge] is None
+    here = graph.structure.edges[edge]
+    slot = (here.target, here.output_nr)
+    return slot in graph.gradients and graph.gradients[slot] is None
+
+
 def edge_norm(graph: Graph, edge: int) -> float | None:
     """L2 norm of the gradient that came along one edge; None where it cannot be known."""
-    stats = graph.contributions.get(edge)
-    if stats is None and edge not in graph.contributions:
-        here = graph.structure.edges[edge]
-        rivals = graph.structure.incoming[here.target]
-        shared = len(rivals) > 1 and any(
-            graph.structure.edges[other].output_nr == here.output_nr
-            for other in rivals
-            if other != edge
-        )
-        stats = None if shared else graph.gradient(here.target, here.output_nr)
+    stats = sent_along(graph, edge)
     return stats.l2_norm if stats is not None else None
+
+
+def _meets(graph: Graph, edge: int) -> bool:
+    """Whether another edge leads to the same output."""
+    edges = graph.structure.edges
+    rivals = graph.structure.incoming[edges[edge].target]
+    return len(rivals) > 1 and any(
+        edges[other].output_nr == edges[edge].output_nr for other in rivals if other != edge
+    )
 
 
 def dominant_path(graph: Graph, target: int) -> list[tuple[int, int | None]]:

@@ -13,7 +13,7 @@ from gradscope.analysis.chain_rule import ChainRule, chain_rule
 from gradscope.analysis.chain_terms import Link
 from gradscope.analysis.flow import Flow, Hop, Share, flow, shares
 from gradscope.analysis.matrix_rules import MatrixRule, matrix_rule
-from gradscope.analysis.paths import backward_order, edge_norm, role
+from gradscope.analysis.paths import backward_order, edge_norm, role, sent_nothing
 from gradscope.analysis.titles import titles
 from gradscope.model.graph import Graph, Node, Structure
 from gradscope.model.trace import Parameter
@@ -132,16 +132,12 @@ def _share(graph: Graph, hop: Hop) -> float | None:
     incoming = graph.structure.incoming[hop.node]
     if hop.edge is None or len(incoming) < 2:
         return None
-    norms = [0.0 if _is_empty(graph, edge) else edge_norm(graph, edge) for edge in incoming]
+    norms = [0.0 if sent_nothing(graph, edge) else edge_norm(graph, edge) for edge in incoming]
     known = [norm for norm in norms if norm is not None and math.isfinite(norm)]
     total = sum(known)
     if len(known) < len(norms) or hop.arriving is None or not total:
         return None
     return hop.arriving / total
-
-
-def _is_empty(graph: Graph, edge: int) -> bool:
-    return edge in graph.contributions and graph.contributions[edge] is None
 
 
 def _whole_share(
@@ -164,7 +160,9 @@ def _arrivals(graph: Graph, target: int, edges: tuple[int, ...]) -> tuple[Arriva
     incoming = graph.structure.incoming[target]
     if len(incoming) < 2:
         return ()
-    norms = {edge: 0.0 if _is_empty(graph, edge) else edge_norm(graph, edge) for edge in incoming}
+    norms = {
+        edge: 0.0 if sent_nothing(graph, edge) else edge_norm(graph, edge) for edge in incoming
+    }
     known = [norm for norm in norms.values() if norm is not None and math.isfinite(norm)]
     total = sum(known) if len(known) == len(norms) else 0.0
     found = [

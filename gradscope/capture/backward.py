@@ -1,7 +1,8 @@
 """One run of the autograd engine: listen at the nodes of its graph, then let go of it.
 
 NOTE [Hooks]
-A hook that refers to a node leaks the whole graph, so hooks are bound to integers. They return
+A hook that refers to a node leaks the whole graph, and one made for each node gives the garbage
+collector much to do: so all nodes share a few, which ask the engine where they are. They return
 None and never raise. Leaves' ``AccumulateGrad`` nodes are shared between nested runs: a hook acts
 only for the graph task it was registered for. Views and transposes get no hook: they receive
 exactly what they send.
@@ -10,7 +11,6 @@ exactly what they send.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
 from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
-from gradscope.capture.hooks import hook_outputs, slot_of, unwrapped
+from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import quiet, recover, transforms_active
@@ -31,7 +31,9 @@ from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import Walked, release
 from gradscope.model.trace import Level
 
+_NOWHERE = -1
 _task_id: Callable[[], int] = torch._C._current_graph_task_id
+_current_node: Callable[[], Any] = torch._C._current_autograd_node
 
 
 class BackwardRun:
@@ -82,8 +84,9 @@ class BackwardRun:
         self._fills_grad = fills_grad
         self.runs_once = False
         self.task: int | None = None
-        self._handles: list[Any] = []
-        self._hooks: list[dict[int, Any]] = []
+        self._hooks = Hooks()
+        self._ids: dict[int, int] = {}  # of the nodes, by ``id``
+        self._listening = self.plan.most
         self._heard = Batch(self.gradients)
         self._parts = Batch(self.contributions)
 
@@ -104,56 +107,64 @@ class BackwardRun:
         Args:
             chosen: Nodes to listen at besides leaves and roots; None: all of them.
         """
-        nodes, plan, add = self.walked.nodes, self.plan, self._handles.append
-        before: Iterable[int] = plan.before
-        if chosen is not None:
-            before = sorted(({node for node, _ in plan.roots} | chosen) - set(plan.leaves))
+        nodes, hooks = self.walked.nodes, self._hooks
+        self._ids = {id(node): i for i, node in enumerate(nodes)}
+        before, single = self._before(chosen)
+        if chosen is None:
+            hooks.after([nodes[i] for i in self._listening.after], self._after)
+        hooks.before([nodes[i] for i in before], self._before_node)
+        hooks.before_single([nodes[i] for i in single], self._at_single)
+        hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
+
+    def _before(self, chosen: set[int] | None) -> tuple[list[int], list[int]]:
+        """Nodes to listen at before they run, and those of them where that is cheap."""
+        plan = self.plan
+        if chosen is None:
+            self._listening = plan.all if self.traits is not None else plan.most
+            before, single = self._listening.before, self._listening.single
         else:
-            for i, shared, received in plan.after:
-                hook = partial(self._after_node, i if received else -1, shared)
-                add(nodes[i].register_hook(hook))
-        single = plan.single if self.runs_once else ()
-        at_node = self._at_node if self.traits is None else self._at_kept_node
-        for i in before:
-            if i not in single:
-                add(nodes[i].register_prehook(partial(at_node, i)))
-        light = [i for i in before if i in single]
-        hook_outputs(nodes, light, self._at_single, self._hooks)
-        at_leaf = self._at_leaf
-        for i in self.leaves:
-            add(nodes[i].register_prehook(partial(at_leaf, i)))
+            asked = sorted(({node for node, _ in plan.roots} | chosen) - plan.leaves.keys())
+            before = [i for i in asked if i not in plan.single]
+            single = [i for i in asked if i in plan.single]
+        return (before, single) if self.runs_once else ([*before, *single], [])
+
+    @own_work
+    def _before_node(self, gradients: tuple[Tensor | None, ...]) -> None:
+        i = self._ids.get(id(_current_node()), _NOWHERE)
+        self._at_node(i, gradients)
+        if self.traits is not None:
+            self._ask(i, gradients, is_leaf=False)
 
     @own_work
     def _at_node(self, i: int, gradients: tuple[Tensor | None, ...], hold: bool = True) -> None:
         started = perf_counter_ns()
         try:
-            task = _task_id()
-            if task != self.task:
-                if self.task is not None:
-                    return
-                self.task = task
+            if i == _NOWHERE or not self._is_ours():
+                return
             modes = dispatch_modes()
             with NO_FUNCTIONS() if not modes else quiet():
                 mine = self._heard if hold and not modes and not transforms_active() else None
-                nr = 0
+                key = self.plan.slots[i]
                 for gradient in gradients:
                     if gradient is None:
-                        self.gradients[i, nr] = None
+                        self.gradients[key] = None
                     elif mine is not None and (count := light_count(gradient)):
-                        mine.add(gradient, count, (i, nr))
+                        mine.add(gradient, count, key)
                     else:
-                        self._collector.put(gradient, self.gradients, (i, nr))
-                    nr += 1  # noqa: SIM113 (enumerate is slower here)
+                        self._collector.put(gradient, self.gradients, key)
+                    key = (i, key[1] + 1)
                 self._bound()
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    @own_work
-    def _at_kept_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
-        self._at_node(i, gradients)
-        self._ask(i, gradients, is_leaf=False)
+    def _is_ours(self) -> bool:
+        """Whether the engine's task that a hook is called in is this run; the first one is."""
+        task = _task_id()
+        if self.task is None:
+            self.task = task
+        return task == self.task
 
     def _ask(self, i: int, gradients: tuple[Tensor | None, ...], is_leaf: bool) -> None:
         """Has a gradient of a kept graph looked at for its traits."""
@@ -171,39 +182,40 @@ class BackwardRun:
         self.own_ns += perf_counter_ns() - started
 
     @own_work
-    def _at_single(self, i: int, gradient: Tensor | None) -> None:
+    def _at_single(self, gradient: Tensor | None) -> None:
         """The same for a node with one output, most of whose gradients are small."""
-        if self.traits is not None:
-            self._at_kept_node(i, (gradient,))
-            return
-        if type(gradient) is not Tensor or dispatch_modes() or transforms_active():
-            self._at_node(i, (gradient,))
+        if self.traits is not None or type(gradient) is not Tensor or dispatch_modes():
+            self._before_node((gradient,))
             return
         started = perf_counter_ns()
         try:
-            if _task_id() != self.task:
-                if self.task is not None:
-                    return
-                self.task = _task_id()
-            with NO_FUNCTIONS():
-                count = light_count(gradient)
-                if count:
-                    self._heard.add(gradient, count, (i, 0))
-                else:
-                    self._collector.put(gradient, self.gradients, (i, 0))
-            self._bound()
+            i = self._ids.get(id(_current_node()), _NOWHERE)
+            if transforms_active():
+                self._at_node(i, (gradient,))
+            elif i != _NOWHERE and self._is_ours():
+                self._heard_one(self.plan.slots[i], gradient)
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
+    def _heard_one(self, slot: tuple[int, int], gradient: Tensor) -> None:
+        with NO_FUNCTIONS():
+            count = light_count(gradient)
+            if count:
+                self._heard.add(gradient, count, slot)
+            else:
+                self._collector.put(gradient, self.gradients, slot)
+        self._bound()
+
     @own_work
-    def _at_leaf(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
+    def _at_leaf(self, gradients: tuple[Tensor | None, ...]) -> None:
+        i = self._ids.get(id(_current_node()), _NOWHERE)
         self._at_node(i, gradients, hold=False)
         if self.traits is not None:
             self._ask(i, gradients, is_leaf=True)
         try:
-            if gradients[0] is not None and _task_id() == self.task:
+            if i != _NOWHERE and gradients[0] is not None and _task_id() == self.task:
                 self.arrived.add(i)
                 if self._fills_grad:
                     self._ledger.contributed(self.leaves[i])
@@ -212,31 +224,25 @@ class BackwardRun:
             self.failures += 1
 
     @own_work
-    def _after_node(
-        self,
-        i: int,
-        shared: list[tuple[int, int]],
-        sent: tuple[Tensor | None, ...],
-        received: tuple[Tensor | None, ...],
-    ) -> None:
-        if i >= 0:
+    def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
+        i = self._ids.get(id(_current_node()), _NOWHERE)
+        edges, is_received = self._listening.after.get(i, ((), False))
+        if is_received:
             self._at_node(i, received)
-        elif self.task is None:
-            self.task = _task_id()
         started = perf_counter_ns()
         try:
-            if _task_id() != self.task:
+            if not self._is_ours():
                 return
             modes = dispatch_modes()
             with NO_FUNCTIONS() if not modes else quiet():
                 hold = not modes and not transforms_active()
-                for slot, edge in shared:
+                for slot, edge in edges:
                     gradient = sent[slot]
                     if gradient is None:
                         self.contributions[edge] = None
                     elif hold and (count := light_count(gradient)):
                         self._parts.add(gradient, count, edge)
-                    elif self.traits is not None or edge not in self.plan.often:
+                    else:
                         self._collector.put(gradient, self.contributions, edge)
                 self._bound()
         except BaseException as error:
@@ -302,11 +308,7 @@ class BackwardRun:
 
     def close(self) -> None:
         """Removes every hook and lets go of every node."""
-        for handle in self._handles:
-            handle.remove()
-        for hooks in self._hooks:
-            hooks.clear()
-        self._handles.clear()
-        self._hooks.clear()
+        self._hooks.remove()
+        self._ids.clear()
         self.variables.clear()
         release(self.walked.nodes)

@@ -227,7 +227,7 @@ def _gradients(raw: RawGraph) -> dict[Slot, TensorStats | None]:
         edge = outgoing[node]
         known = raw.contributions if edge in raw.contributions else None
         target = raw.edges[edge][2:]
-        if known is None and target not in found:
+        if known is None and (target not in found or edge in raw.plan.meeting):
             continue
         sent = _stats(known[edge]) if known is not None else found[target]
         shape = raw.shapes.get(node)

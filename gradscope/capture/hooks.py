@@ -2,36 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from itertools import count
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import _HookMixin
+
+from gradscope.capture.dynamo import way_through
+from gradscope.capture.patching import replace
+
+_keys = count(-1, -1)  # torch's own keys count up from 0
 
 
-def hook_outputs(
-    nodes: list[Any],
-    chosen: list[int],
-    hook: Callable[[int, Tensor | None], None],
-    hooks: list[dict[int, Any]],
-) -> None:
-    """Hooks nodes with one output as a hook of a tensor's would: a fifth of the price.
+class NodeHooks(dict[int, Any]):
+    """The hooks of one node; the user's may join them, and their handles refer to it weakly."""
 
-    What stays behind in a node is an empty dict, so this is for nodes that run only once.
+    __slots__ = ("__weakref__",)
 
-    Args:
-        nodes: Of the graph.
-        chosen: Which of them.
-        hook: Called with the node's number and its gradient.
-        hooks: Grows; clearing its dicts removes the hooks.
+
+class Hooks:
+    """One run's hooks on nodes, without the handle that torch makes for each.
+
+    What stays behind in a node is an empty dict. The hooks are not told which node they are called
+    at; ``torch._C._current_autograd_node`` tells.
     """
-    carrier = torch.empty(0)
-    for i in chosen:
-        held = carrier._backward_hooks = {0: partial(hook, i)}
-        hooks.append(held)
-        nodes[i]._register_hook_dict(carrier)
-    carrier._backward_hooks = None
+
+    registering: ClassVar[Hooks | None] = None
+
+    def __init__(self) -> None:
+        self._key = next(_keys)
+        self._hook: Any = None  # that is being registered
+        self._dicts: list[dict[int, Any]] = []
+        self._handles: list[Any] = []
+
+    def before(self, nodes: Iterable[Any], hook: Callable[..., None]) -> None:
+        """Has a hook called with the gradients that each of the nodes received."""
+        Hooks.registering, self._hook = self, hook
+        for node in nodes:
+            self._keep(node.register_prehook(hook))
+        Hooks.registering = self._hook = None
+
+    def after(self, nodes: Iterable[Any], hook: Callable[..., None]) -> None:
+        """Has a hook called with the gradients that each of the nodes sent, and received."""
+        Hooks.registering, self._hook = self, hook
+        for node in nodes:
+            self._keep(node.register_hook(hook))
+        Hooks.registering = self._hook = None
+
+    def before_single(self, nodes: Iterable[Any], hook: Callable[[Tensor | None], None]) -> None:
+        """Has a hook called with the one gradient that each received, as a tensor's hook is.
+
+        The cheapest, but a dict for each time stays behind: for nodes that run only once.
+        """
+        carrier = torch.empty(0)
+        held = carrier._backward_hooks = {self._key: hook}
+        self._dicts.append(held)
+        for node in nodes:
+            node._register_hook_dict(carrier)
+        carrier._backward_hooks = None
+
+    def remove(self) -> None:
+        """Removes them all."""
+        dicts, self._dicts = self._dicts, []
+        handles, self._handles = self._handles, []
+        for hooks in dicts:
+            hooks.pop(self._key, None)
+        for handle in handles:
+            handle.remove()
+
+    def take(self, hooks: dict[int, Any] | None, hook: object) -> dict[int, Any] | None:
+        """Adds the hook to those of a node; None when it is not the one being registered."""
+        if hook is not self._hook:
+            return None
+        found = NodeHooks() if hooks is None else hooks
+        found[self._key] = hook
+        self._dicts.append(found)
+        return found
+
+    def _keep(self, handle: Any) -> None:
+        if handle is not None:  # ``without_handles`` is not installed
+            self._handles.append(handle)
+
+
+def without_handles(undo: ExitStack) -> None:
+    """Until ``undo``, has torch ask us for the dict of the hooks that ``Hooks`` registers."""
+    replace(undo, _HookMixin, "_register_hook", _asking)
+
+
+def _asking(original: Callable[..., Any]) -> Any:
+    @way_through
+    def _register_hook(backward_hooks: Any, hook: Any) -> Any:
+        here = Hooks.registering
+        ours = here.take(backward_hooks, hook) if here is not None else None
+        return original(backward_hooks, hook) if ours is None else (ours, None)
+
+    return staticmethod(_register_hook)
 
 
 def slot_of(asked: Any, ids: dict[Any, int], leaves: dict[int, int]) -> tuple[int, int] | None:

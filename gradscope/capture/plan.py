@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 from torch.autograd.function import BackwardCFunction
 
@@ -15,6 +17,21 @@ Saved = tuple[int, str, tuple[int, int], tuple[int, int]]
 
 MANY_USES = 8  # of a leaf; beyond, what each use contributes is heard only if that is cheap
 _UNNAMED = "CppFunction"  # the type of nodes that have none of their own
+
+
+class Listening(NamedTuple):
+    """Which nodes to listen at.
+
+    Attributes:
+        before: Before they run; leaves left out, and those in ``single``.
+        single: The same, of those that are torch's own and have one output.
+        after: After they ran: node to ``(slot, edge)`` of what it sends to where several edges
+            meet, and whether what the node received is read there, too.
+    """
+
+    before: list[int]
+    single: list[int]
+    after: dict[int, tuple[list[tuple[int, int]], bool]]
 
 
 class Plan:
@@ -30,12 +47,12 @@ class Plan:
         plumbing: Views and transposes.
         turned: Those of them that transpose a leaf, whose shape tells theirs.
         passes: Those of them that send on exactly what they receive: no need to listen.
-        before: Nodes to listen at before they run, leaves left out.
-        single: Those of them that are torch's own and have one output.
-        after: Nodes to listen at after they ran: ``(node, [(slot, edge)], received)``. The edges
-            lead to targets that sum up several; ``received`` tells whether what the node received
-            is read there, too.
-        often: Edges to leaves that are used many times, such as the weights of a recurrence.
+        single: Nodes that are torch's own and have one output.
+        meeting: Edges that meet others, or what backward starts from, at one output.
+        slots: ``(node, 0)`` of every node.
+        all: Where to listen in a graph that is kept.
+        most: Where in others: not at edges to leaves that are used many times, such as the weights
+            of a recurrence.
         saved: What ``read_saved`` may read, once it was asked for.
     """
 
@@ -61,29 +78,30 @@ class Plan:
         }
         roots = {node for node, _ in walked.roots}
         self.passes = [i for i in self.plumbing if fan_out[i] == 1 and i not in roots]
-        self.before: list[int] = []
-        self.after: list[tuple[int, list[tuple[int, int]], bool]] = []
-        self.single: set[int] = set()
-        self.often = {
-            index
-            for index, (_, _, target, _) in enumerate(self.edges)
-            if self.leaves.get(target, 0) > MANY_USES
-        }
+        self.single = {i for i, node in enumerate(walked.nodes) if _is_single(node)}
+        self.meeting = _meeting(self.edges, self.roots)
+        self.slots = [(i, 0) for i in range(len(types))]
         self.saved: list[Saved] | None = None
-        self._choose(walked, _shared(self.edges, fan_in))
+        self.all = self._listening(self.meeting)
+        often = {i for i, e in enumerate(self.edges) if self.leaves.get(e[2], 0) > MANY_USES}
+        self.most = self._listening(self.meeting - often) if often else self.all
 
-    def _choose(self, walked: Walked, shared: dict[int, list[tuple[int, int]]]) -> None:
+    def _listening(self, apart: Collection[int]) -> Listening:
+        """Where to listen so that what comes along some edges is heard apart."""
+        sent: dict[int, list[tuple[int, int]]] = {}
+        for index in sorted(apart):
+            source, slot, _, _ = self.edges[index]
+            sent.setdefault(source, []).append((slot, index))
         silent = set(self.passes)
-        for i, node in enumerate(walked.nodes):
-            edges = shared.get(i)
+        found = Listening([], [], {})
+        for i, kind in enumerate(self.types):
             # A backward in Python may change what it received.
-            received = i not in silent and not isinstance(node, BackwardCFunction)
-            if edges is not None:
-                self.after.append((i, edges, received))
-            if i not in silent and i not in self.leaves and (edges is None or not received):
-                self.before.append(i)
-                if not isinstance(node, BackwardCFunction) and len(node._input_metadata) == 1:
-                    self.single.add(i)
+            received = i not in silent and not issubclass(kind, BackwardCFunction)
+            if i in sent:
+                found.after[i] = sent[i], received
+            if i not in silent and i not in self.leaves and (i not in sent or not received):
+                (found.single if i in self.single else found.before).append(i)
+        return found
 
     def is_of(self, walked: Walked, types: list[type]) -> bool:
         """Whether a graph, given with the types of its nodes, has this shape."""
@@ -125,10 +143,11 @@ def _op_name(node: Any) -> str:
     return name.rpartition("::")[2]
 
 
-def _shared(edges: list[Edge4], fan_in: list[int]) -> dict[int, list[tuple[int, int]]]:
-    """Per source the edges that lead to targets with several."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    for index, (source, slot, target, _) in enumerate(edges):
-        if fan_in[target] > 1:
-            found.setdefault(source, []).append((slot, index))
-    return found
+def _is_single(node: Any) -> bool:
+    return not isinstance(node, BackwardCFunction) and len(node._input_metadata) == 1
+
+
+def _meeting(edges: list[Edge4], roots: tuple[tuple[int, int], ...]) -> set[int]:
+    arriving = Counter(edge[2:] for edge in edges)
+    arriving.update(roots)
+    return {index for index, edge in enumerate(edges) if arriving[edge[2:]] > 1}

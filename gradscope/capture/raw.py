@@ -28,7 +28,7 @@ class RawGraph:
         leaves: Leaf behind an ``AccumulateGrad``.
         windows: The call that made each node.
         gradients: What each node received, once measured.
-        contributions: Edge index → what came along it, where a target has several edges.
+        contributions: Edge index → what came along it, where several meet at one output.
         tickets: Forward values beyond those that the windows tell.
         leaf_values: Values of small leaves, measured by ``measure_leaves``.
         names: Names found in the user's variables.

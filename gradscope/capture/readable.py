@@ -42,7 +42,7 @@ def has_no_numbers(tensor: Tensor) -> bool:
     """Whether a plain tensor has elements but no memory behind them: reading would crash."""
     if tensor.layout is not torch.strided or not tensor.numel():
         return False
-    return tensor.is_meta or not tensor.untyped_storage().nbytes()
+    return tensor.data_ptr() == tensor.storage_offset() * tensor.element_size()
 
 
 def plain_forms(tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -29,6 +29,7 @@ from gradscope.capture.ending import (
 from gradscope.capture.engine import EngineWatch
 from gradscope.capture.forked import retire_in_children
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
+from gradscope.capture.hooks import without_handles
 from gradscope.capture.labels import Labels, user_frames
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.loop import LoopCalls
@@ -125,6 +126,7 @@ class Tracer:
             if self._options.verify_functions:
                 self._verify.install(self._undo)
             Functions(self._forward).install(self._undo)
+            without_handles(self._undo)
             Threads(self._forward).install(self._undo)
             self._undo.enter_context(ForwardMode(self._forward))
             self._pause.install(self._undo)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradscope.analysis.paths import direct_leaves, op_base, received_norm, role
+from gradscope.analysis.paths import direct_leaves, op_base, received_norm, role, sent_along
 from gradscope.diagnose.around import inputs_of, is_constant, users_of
-from gradscope.diagnose.nonfinite import sent_along
 from gradscope.model.graph import Graph, Structure
 
 ALIVE = 1e-30  # a smaller gradient than this may have underflowed: another illness

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gradscope.analysis.paths import op_base
+from gradscope.analysis.paths import op_base, sent_along
 from gradscope.model.graph import Graph, Node
 from gradscope.model.stats import TensorStats
 
@@ -54,19 +54,6 @@ def backward_origin(graph: Graph) -> Origin | None:
             if sent is not None and sent.is_finite is False:
                 return Origin(node.id, received, sent, forward=False)
     return None
-
-
-def sent_along(graph: Graph, edge: int) -> TensorStats | None:
-    """The gradient that came along one edge; None where that is not known."""
-    if edge in graph.contributions:
-        return graph.contributions[edge]
-    here = graph.structure.edges[edge]
-    rivals = [
-        other
-        for other in graph.structure.incoming[here.target]
-        if graph.structure.edges[other].output_nr == here.output_nr
-    ]
-    return graph.gradient(here.target, here.output_nr) if len(rivals) == 1 else None
 
 
 def _received(graph: Graph, node: Node) -> tuple[TensorStats, ...]:

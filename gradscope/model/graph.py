@@ -175,7 +175,7 @@ class Graph:
             summed over its incoming edges. A key with None: the engine delivered None.
             A missing key: not measured.
         contributions: Edge index to the gradient that came along this edge alone; recorded where
-            a target has several incoming edges. None: that edge carried nothing.
+            several meet at one output. None: that edge carried nothing.
         backward_ran: False for a forward graph that no backward ever used.
         traits: Node id to what else is known of it.
         constants: Node id to the numbers that the op keeps for its backward and that are no

@@ -25,12 +25,13 @@ from gradscope import capture
 
 # What only runs before or after the program, or is nothing but the way through to torch.
 OUTSIDE = {
-    "BackwardRun._after_node",
+    "BackwardRun._after",
     "BackwardRun._ask",
     "BackwardRun._at_kept_node",
     "BackwardRun._at_leaf",
     "BackwardRun._at_node",
     "BackwardRun._at_single",
+    "BackwardRun._before_node",
     "Cuts.checkpointed",
     "Cuts.saw",
     "Cuts.tell",
@@ -79,7 +80,7 @@ OUTSIDE = {
     "Tracer.stop",
     "forget",
     "message_of",
-    "_cell_name",  # the file's name does as well, where a notebook is not of the kind we know
+    "_cell_name",  # is not called where IPython is not loaded
     "outside_transforms.__enter__",
     "outside_transforms.__exit__",
     "quiet.__enter__",
