@@ -32,6 +32,8 @@ from gradscope.capture.walk import Walked, release
 from gradscope.model.trace import Level
 
 _NOWHERE = -1
+_NO_IDS: dict[int, int] = {}
+_NOTHING = Walked([], [], (), 0)
 _task_id: Callable[[], int] = torch._C._current_graph_task_id
 _current_node: Callable[[], Any] = torch._C._current_autograd_node
 
@@ -85,7 +87,7 @@ class BackwardRun:
         self.runs_once = False
         self.task: int | None = None
         self._hooks = Hooks()
-        self._ids: dict[int, int] = {}  # of the nodes, by ``id``
+        self._ids = _NO_IDS  # of the nodes, by ``id``
         self._listening = self.plan.most
         self._heard = Batch(self.gradients)
         self._parts = Batch(self.contributions)
@@ -263,7 +265,6 @@ class BackwardRun:
                 self._collector.put_batch(heard)
             else:
                 self._collector.hold_batch(heard)
-        self._heard, self._parts = Batch(self.gradients), Batch(self.contributions)
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
@@ -309,6 +310,7 @@ class BackwardRun:
     def close(self) -> None:
         """Removes every hook and lets go of every node."""
         self._hooks.remove()
-        self._ids.clear()
+        self._ids = _NO_IDS
         self.variables.clear()
-        release(self.walked.nodes)
+        walked, self.walked = self.walked, _NOTHING
+        release(walked.nodes)

@@ -66,7 +66,8 @@ class Booking:
         self._collector = collector
         self._ledger = ledger
         self._gallery = gallery
-        self._seen: dict[Leaf, tuple[Snapshot, int]] = {}  # where the latest value of each is
+        self._seen: dict[Leaf, Snapshot] = {}  # where the latest value of each is
+        self._seen_at: dict[Leaf, int] = {}  # its node there
         self._pending: list[Pending] = []
         self._nodes = 0
 
@@ -100,8 +101,8 @@ class Booking:
         for raw in self._gallery.kept():
             raw.measure_leaves(self._collector)
         seen = [
-            (leaf, snapshot.tickets(self._collector).get(node))
-            for leaf, (snapshot, node) in self._seen.items()
+            (leaf, snapshot.tickets(self._collector).get(self._seen_at[leaf]))
+            for leaf, snapshot in self._seen.items()
         ]
         self._collector.settle()
         for leaf, ticket in seen:
@@ -132,7 +133,8 @@ class Booking:
         """Remembers where the latest values of the leaves are."""
         if raw.leaf_values is not None:
             for node in raw.leaf_values.nodes:
-                self._seen[pending.run.leaves[node]] = (raw.leaf_values, node)
+                leaf = pending.run.leaves[node]
+                self._seen[leaf], self._seen_at[leaf] = raw.leaf_values, node
 
     def _book_gradients(self, pending: Pending) -> bool:
         """Adds to the leaves' histories; returns whether everything was finite."""

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from types import FrameType
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -34,18 +34,20 @@ MAX_PAST = 32  # backwards that are remembered
 MAX_WITH_LINES = 4  # of them with the lines of their nodes, whose values stay held as long
 MAX_PAST_NODES = 50_000  # of their graphs together
 _CHANGED = re.compile(r"is at version (\d+); expected version (\d+)")
+_NO_LINES: Sequence[Window | None] = ()
 _FREED = "backward through the graph a second time"
 
 
-class _Past(NamedTuple):
+@dataclass(slots=True)
+class _Past:
     """A backward that has let its graph go; without nodes where only parameters were seen."""
 
     step: int
     thread: int
     root: int  # sequence number of the root made last
     counter: int  # the thread's count of nodes when it ran
-    sequence: list[int]
-    windows: list[Window | None]
+    sequence: Sequence[int]
+    windows: Sequence[Window | None]
 
 
 class Failing:
@@ -74,15 +76,15 @@ class Failing:
             self._kept = (threading.get_ident(), pending.made_before)
         if pending.call.keep_graph or root < 0:
             return
-        sequence, windows = ([], []) if raw is None else (raw.sequence, raw.windows)
-        if len(sequence) > MAX_PAST_NODES:
-            sequence, windows = [], []
+        sequence: Sequence[int] = ()
+        windows = _NO_LINES
+        if raw is not None and len(raw.sequence) <= MAX_PAST_NODES:
+            sequence, windows = raw.sequence, raw.windows
         thread, made = threading.get_ident(), pending.made_before
         self._past.append(_Past(pending.index, thread, root, made, sequence, windows))
         self._nodes += len(sequence)
         if len(self._past) > MAX_WITH_LINES:
-            old = self._past[-1 - MAX_WITH_LINES]
-            self._past[-1 - MAX_WITH_LINES] = old._replace(windows=[])
+            self._past[-1 - MAX_WITH_LINES].windows = _NO_LINES
         while len(self._past) > MAX_PAST or self._nodes > MAX_PAST_NODES:
             self._nodes -= len(self._past.popleft().sequence)
 
@@ -202,6 +204,8 @@ class Failing:
 
 
 def _root(pending: Pending) -> int:
+    if pending.raw is not None:
+        return max([pending.raw.sequence[i] for i, _ in pending.raw.plan.roots], default=-1)
     roots = [pending.run.walked.nodes[i]._sequence_nr() for i, _ in pending.run.walked.roots]
     return max((n for n in roots if n < 1 << 63), default=-1)
 

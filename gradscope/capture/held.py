@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Container, Iterator
 from itertools import repeat
 from sys import getrefcount
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -29,14 +29,8 @@ _WHOLE = slice(None)
 _REFERRED = 2  # by the entry that holds it and by the call that asks
 
 
-class _Value(NamedTuple):
-    data: Tensor
-    elements: int
-    ticket: Ticket
-
-
 class Batch:
-    """Gradients of one backward, in lists: tuples would give the garbage collector much to do.
+    """Gradients of one backward, one after the other: tuples would be many for the collector.
 
     Args:
         sink: Where their numbers arrive, by key, if it is kept.
@@ -45,29 +39,26 @@ class Batch:
         elements: Of all of them together.
     """
 
-    __slots__ = ("_keys", "_tensors", "elements", "sink")
+    __slots__ = ("_flat", "elements", "sink")
 
     def __init__(self, sink: dict[Any, Any]) -> None:
         self.sink = sink
         self.elements = 0
-        self._tensors: list[Tensor] = []
-        self._keys: list[Any] = []
+        self._flat: list[Any] = []  # a copy, its key, ...; both at once, for interrupts
 
     def add(self, tensor: Tensor, elements: int, key: object) -> None:
         """Holds a copy of a gradient."""
-        self._tensors.append(tensor.clone())
-        self._keys.append(key)
+        self._flat += (tensor.clone(), key)
         self.elements += elements
 
     def keys(self) -> list[Any]:
         """The keys of all gradients."""
-        return self._keys
+        return self._flat[1::2]
 
     def take(self) -> Iterator[Waiting]:
         """All of them, which are then let go of."""
-        tensors, keys = self._tensors, self._keys
-        self._tensors, self._keys, self.elements = [], [], 0
-        return zip(tensors, repeat(self.sink), keys, strict=False)
+        flat, self._flat, self.elements = self._flat, [], 0
+        return zip(flat[::2], repeat(self.sink), flat[1::2], strict=False)
 
 
 def light_count(gradient: Tensor) -> int:
@@ -87,13 +78,13 @@ class Held:
 
     def __init__(self) -> None:
         self.elements = 0
-        self._values: list[_Value] = []
+        self._values: list[Any] = []  # a copy, its elements, its ticket, ...; as in ``Batch``
         self._batches: list[Batch] = []
 
     def value(self, tensor: Tensor, count: int) -> Ticket:
         """Holds a copy of a forward result; its numbers arrive in the ticket if it is kept."""
         ticket = Ticket()
-        self._values.append(_Value(tensor.detach().clone(), count, ticket))
+        self._values += (tensor.detach().clone(), count, ticket)
         self.elements += count
         return ticket
 
@@ -105,19 +96,22 @@ class Held:
 
     def prune(self) -> None:
         """Lets go of what nobody wants any more."""
-        self._values = [v for v in self._values if getrefcount(v.ticket) > _REFERRED]
+        values = self._values
+        wanted = [i for i in range(2, len(values), 3) if getrefcount(values[i]) > _REFERRED]
+        self._values = [part for i in wanted for part in values[i - 2 : i + 1]]
         self._batches = [b for b in self._batches if getrefcount(b.sink) > _REFERRED]
-        self.elements = sum(value.elements for value in self._values)
+        self.elements = sum(self._values[1::3])
         self.elements += sum(batch.elements for batch in self._batches)
 
     def values(self, tickets: Container[int]) -> Iterator[Waiting]:
         """The values with these tickets, by id; they are held no longer."""
-        found = [v for v in self._values if id(v.ticket) in tickets]
-        if found:
-            self._values = [v for v in self._values if id(v.ticket) not in tickets]
-        for value in found:
-            self.elements -= value.elements
-            yield value.data, value.ticket, _WHOLE
+        found, others = [], []
+        for value in _triples(self._values):
+            (found if id(value[2]) in tickets else others).append(value)
+        self._values = [part for value in others for part in value]
+        for data, count, ticket in found:
+            self.elements -= count
+            yield data, ticket, _WHOLE
 
     def excess(self) -> Iterator[Waiting]:
         """What must be measured since too much is held: values first, they are wanted for longer.
@@ -125,23 +119,28 @@ class Held:
         The gradients of the latest backward are let go of when the next one is over.
         """
         self.prune()
-        values, batches = deque(self._values), deque(self._batches)
+        values, batches = deque(_triples(self._values)), deque(self._batches)
         while values and self.elements > HELD_ELEMENTS // 2:
-            value = values.popleft()
-            self.elements -= value.elements
-            yield value.data, value.ticket, _WHOLE
+            data, count, ticket = values.popleft()
+            self.elements -= count
+            yield data, ticket, _WHOLE
         while batches and self.elements > HELD_ELEMENTS // 2:
             batch = batches.popleft()
             self.elements -= batch.elements
             yield from batch.take()
-        self._values, self._batches = list(values), list(batches)
+        self._values = [part for value in values for part in value]
+        self._batches = list(batches)
 
     def take(self) -> Iterator[Waiting]:
         """Everything that is still wanted: tensor, version, sink and key; nothing stays held."""
         self.prune()
         values, batches = self._values, self._batches
         self._values, self._batches, self.elements = [], [], 0
-        for data, _, ticket in values:
+        for data, _, ticket in _triples(values):
             yield data, ticket, _WHOLE
         for batch in batches:
             yield from batch.take()
+
+
+def _triples(flat: list[Any]) -> Iterator[tuple[Tensor, int, Ticket]]:
+    return zip(flat[::3], flat[1::3], flat[2::3], strict=True)

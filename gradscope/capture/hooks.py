@@ -66,12 +66,12 @@ class Hooks:
 
     def remove(self) -> None:
         """Removes them all."""
-        dicts, self._dicts = self._dicts, []
-        handles, self._handles = self._handles, []
-        for hooks in dicts:
+        for hooks in self._dicts:
             hooks.pop(self._key, None)
-        for handle in handles:
+        for handle in self._handles:
             handle.remove()
+        self._dicts.clear()
+        self._handles.clear()
 
     def take(self, hooks: dict[int, Any] | None, hook: object) -> dict[int, Any] | None:
         """Adds the hook to those of a node; None when it is not the one being registered."""

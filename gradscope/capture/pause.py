@@ -121,12 +121,19 @@ class Pause:
 
     def _take_off(self) -> None:
         self.put_back()
-        self._find_lost()
+        if not self._take_top():
+            self._find_lost()
+            self._take_top()
+
+    def _take_top(self) -> bool:
+        """Takes the mode off if it is on top."""
         below = _len_torch_function_stack() - 1
         mode = _get_function_stack_at(below) if below >= 0 else None
-        if isinstance(mode, ForwardMode) and mode.recorder is self._recorder:
-            self._recorder.windows.here.paused = (below, mode)
-            _pop_torch_function_stack()
+        if not isinstance(mode, ForwardMode) or mode.recorder is not self._recorder:
+            return False
+        self._recorder.windows.here.paused = (below, mode)
+        _pop_torch_function_stack()
+        return True
 
 
 def _is_torchs_own(optimizer: Optimizer) -> bool:
