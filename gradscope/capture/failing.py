@@ -14,8 +14,8 @@ import re
 import threading
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
-from types import FrameType
 from dataclasses import dataclass
+from types import FrameType
 
 from torch import Tensor
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from gradscope.capture.anomaly import AnomalyStacks
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
@@ -104,6 +105,7 @@ class Tracer:
         self._verify = FunctionWatch()
         self._pause = Pause(self._forward)
         self._warnings = Warnings()
+        self._stacks = AnomalyStacks()
         self._engine = EngineWatch(self._steps, self._during)
         self._compiled = CompiledCalls(self._forward, self._modules)
         self._started_ns = 0
@@ -115,6 +117,7 @@ class Tracer:
         forget()
         try:
             self._warnings.install(self._undo)
+            self._stacks.install(self._undo)
             retire_in_children(self)
             self._undo.callback(self.retire)
             self._undo.callback(take_off, self._forward)  # what an interrupt may have left there
@@ -262,6 +265,7 @@ class Tracer:
             "calls of the training loop beyond the limit": self._calls.dropped,
             "custom Functions that could not be kept for their check": self._verify.failures,
             "warnings whose line could not be told": self._warnings.failures,
+            "stacks of anomaly mode that show gradscope's frames": self._stacks.failures,
             "leaves beyond the limit": self._leaves.dropped,
             "parts of the end of the capture that failed": len(self._failed),
         }

@@ -3,7 +3,8 @@
 NOTE [Where a warning comes from]: Python counts frames to find the line, and remembers per line
 what it has shown. With gradscope's frames in between, the count ends in them, and two warnings of
 the user's become one. So the frames are counted without them. A warning from torch's C++ code does
-not ask ``warnings.warn``; its line is put right when it is shown.
+not ask ``warnings.warn``: when it is shown for a line of ours, that is forgotten again, and it is
+given anew for the user's.
 """
 
 from __future__ import annotations
@@ -52,21 +53,19 @@ class Warnings:
             caller = self._guarded(_caller, sys._getframe(1), stacklevel) if known else None
             if caller is None:
                 original(message, category, stacklevel + 1, source, **more)
-                return
-            frame, _, line = caller
-            names = frame.f_globals
-            registry = names.setdefault("__warningregistry__", {})
-            module = names.get("__name__") or "<string>"
-            file = frame.f_code.co_filename
-            warnings.warn_explicit(message, kind, file, line, module, registry, names, source)
+            else:
+                _warn_at(caller, message, kind, source)
 
         return warn
 
     def _wrap_show(self, original: Any) -> Any:
         @wraps(original)
         def show(message: warnings.WarningMessage) -> None:
-            self._guarded(_put_right, sys._getframe(1), message)
-            original(message)
+            caller = self._guarded(_whose, sys._getframe(1), message)
+            if caller is None:
+                original(message)
+            else:
+                _warn_at(caller, message.message, message.category, message.source)
 
         return show
 
@@ -79,11 +78,27 @@ class Warnings:
             return None
 
 
-def _put_right(frame: FrameType, message: warnings.WarningMessage) -> None:
-    """Gives a warning that names a line of gradscope's the user's."""
-    caller = _caller(frame, 1) if is_own(message.filename) else None
-    if caller is not None:
-        message.filename, message.lineno = caller[0].f_code.co_filename, caller[2]
+def _warn_at(caller: Entry, message: Any, kind: type[Warning], source: Any) -> None:
+    """Warns of a line, unless what Python remembers of its file says that it has."""
+    frame, _, line = caller
+    names = frame.f_globals
+    registry = names.setdefault("__warningregistry__", {})
+    module = names.get("__name__") or "<string>"
+    file = frame.f_code.co_filename
+    warnings.warn_explicit(message, kind, file, line, module, registry, names, source)
+
+
+def _whose(frame: FrameType, message: warnings.WarningMessage) -> Entry | None:
+    """The user's line of a warning that names one of gradscope's, for which it is forgotten."""
+    if not is_own(message.filename):
+        return None
+    for ours, _, _ in _stack(frame):
+        if ours.f_code.co_filename == message.filename:
+            ours.f_globals.pop("__warningregistry__", None)
+    once: Any = vars(warnings).get("onceregistry")
+    if type(once) is dict:
+        once.pop((str(message.message), message.category), None)
+    return _caller(frame, 1)
 
 
 def _caller(frame: FrameType, level: int) -> Entry | None:

@@ -92,6 +92,7 @@ OUTSIDE = {
     "let_pass",
     "retire_in_children",
     "_retire_all",
+    "_warn_at",  # raises what the user's filters make of a warning
 }
 
 

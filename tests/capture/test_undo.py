@@ -62,6 +62,7 @@ def state() -> dict[str, Any]:
         "engine in graph": torch.autograd.graph._engine_run_backward,
         "loop": [owner.__dict__[name] for owner, name in LOOP],
         "apply": Function.__dict__["apply"],
+        "stacks": torch.fx.traceback.format_stack,
         "register hook": _HookMixin.__dict__["_register_hook"],
         "unwrap": torch._functorch.utils.unwrap_dead_wrappers,
         "compile": torch.compile,

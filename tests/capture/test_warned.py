@@ -81,6 +81,28 @@ def test_two_lines_are_two_warnings() -> None:
         assert len(_warned(both, "default")) == 2
 
 
+@pytest.mark.parametrize(("shown", "count"), [("default", 2), ("module", 1), ("once", 1)])
+def test_warnings_of_torchs_own_code_are_counted_by_the_users_lines(shown: str, count: int) -> None:
+    def both() -> None:
+        for _ in range(3):
+            assert (COLUMN * 2).grad is None
+        assert (COLUMN * 2).grad is None
+
+    plain = _warned(both, shown)
+    with gradscope.trace() as t:
+        traced = _warned(both, shown)
+    assert traced == plain
+    assert len(traced) == count
+    assert not t.trace.dropped
+
+
+def test_a_warning_of_torchs_own_code_is_raised_where_the_user_wants_it() -> None:
+    with gradscope.trace(), warnings.catch_warnings():
+        warnings.filterwarnings("error", module=__name__.replace(".", r"\."))
+        with pytest.raises(UserWarning, match="not a leaf"):
+            assert (COLUMN * 2).grad is None
+
+
 def test_what_stands_before_warnings_is_gone_afterwards() -> None:
     before = warnings.warn, vars(warnings)["_showwarnmsg"]
     with gradscope.trace():

@@ -1,0 +1,64 @@
+"""Anomaly mode's "Traceback of forward call that caused the error", without gradscope's frames."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from types import FrameType
+
+from torch.fx import traceback as kept_stacks
+
+from gradscope.capture.frames import by_python_alone
+from gradscope.capture.hooked import Entry
+from gradscope.capture.patching import replace
+from gradscope.capture.quiet import recover
+from gradscope.capture.source import is_own
+
+_LAUNCHER = "launch.py"
+
+
+class AnomalyStacks:
+    """Stands before the function that torch asks for the stack of every node, while installed.
+
+    Attributes:
+        failures: Stacks that were left as they are.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def install(self, undo: ExitStack) -> None:
+        """Replaces it; ``undo`` puts it back."""
+        replace(undo, kept_stacks, "format_stack", self._wrap)
+
+    def _wrap(self, original: Callable[[], list[str]]) -> Callable[[], list[str]]:
+        @wraps(original)
+        def format_stack() -> list[str]:
+            if kept_stacks.should_preserve_node_meta:
+                return original()
+            try:
+                return _formatted(sys._getframe(1))
+            except BaseException as error:
+                recover(error)
+                self.failures += 1
+                return original()
+
+        return format_stack
+
+
+def _formatted(frame: FrameType | None) -> list[str]:
+    stack: list[Entry] = []
+    while frame is not None and not _launches(frame):
+        stack.append((frame, frame.f_lasti, frame.f_lineno))
+        frame = frame.f_back
+    theirs = by_python_alone(stack[::-1])
+    return traceback.StackSummary.extract((frame, line) for frame, _, line in theirs).format()
+
+
+def _launches(frame: FrameType) -> bool:
+    """Whether a frame is the one that runs the user's script; those outside it are ours, too."""
+    file = frame.f_code.co_filename
+    return file.endswith(_LAUNCHER) and is_own(file)
