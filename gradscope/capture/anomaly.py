@@ -29,15 +29,20 @@ class AnomalyStacks:
 
     def __init__(self) -> None:
         self.failures = 0
+        self._active = True
 
     def install(self, undo: ExitStack) -> None:
         """Replaces it; ``undo`` puts it back."""
+        undo.callback(self._retire)
         replace(undo, kept_stacks, "format_stack", self._wrap)
+
+    def _retire(self) -> None:
+        self._active = False
 
     def _wrap(self, original: Callable[[], list[str]]) -> Callable[[], list[str]]:
         @wraps(original)
         def format_stack() -> list[str]:
-            if kept_stacks.should_preserve_node_meta:
+            if not self._active or kept_stacks.should_preserve_node_meta:
                 return original()
             try:
                 return _formatted(sys._getframe(1))

@@ -105,7 +105,8 @@ class Held:
 
     def values(self, tickets: Container[int]) -> Iterator[Waiting]:
         """The values with these tickets, by id; they are held no longer."""
-        found, others = [], []
+        found: list[tuple[Tensor, int, Ticket]] = []
+        others: list[tuple[Tensor, int, Ticket]] = []
         for value in _triples(self._values):
             (found if id(value[2]) in tickets else others).append(value)
         self._values = [part for value in others for part in value]
