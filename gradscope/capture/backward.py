@@ -301,7 +301,8 @@ class BackwardRun:
         """Of what views and transposes receive, or of what every node does."""
         nodes, plan = self.walked.nodes, self.plan
         asked = range(len(nodes)) if of_all else [i for i in plan.plumbing if i not in plan.turned]
-        shapes = {i: tuple(m[0].shape) for i in asked if (m := nodes[i]._input_metadata)}
+        known = ((i, m[0]) for i in asked if (m := nodes[i]._input_metadata))
+        shapes = {i: tuple(of.shape) for i, of in known if not of.is_nested_tensor}
         if not of_all and plan.turned:
             leaves = {i: variable.shape for i, variable in self.variables}
             shapes.update((i, tuple(leaves[leaf][::-1])) for i, leaf in plan.turned.items())

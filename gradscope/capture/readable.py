@@ -39,7 +39,9 @@ def readable(tensor: Tensor) -> Tensor:
 
 
 def has_no_numbers(tensor: Tensor) -> bool:
-    """Whether a plain tensor has elements but no memory behind them: reading would crash."""
+    """Whether a plain tensor has none of one shape, or no memory: reading it would crash."""
+    if tensor.is_nested:
+        return True
     if tensor.layout is not torch.strided or not tensor.numel():
         return False
     return tensor.data_ptr() == tensor.storage_offset() * tensor.element_size()

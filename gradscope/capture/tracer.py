@@ -52,7 +52,7 @@ from gradscope.capture.walk import DEEP, walk
 from gradscope.capture.warned import Warnings
 from gradscope.capture.within import InsideEngine
 from gradscope.model.graph import Graph, Source
-from gradscope.model.trace import Overhead, Trace
+from gradscope.model.trace import FAILED_CAPTURES, Overhead, Trace
 
 T = TypeVar("T")
 
@@ -247,7 +247,7 @@ class Tracer:
 
     def _dropped(self) -> dict[str, int]:
         failures = {
-            "captures of a step that failed": self._steps.failures + self._engine.failures,
+            FAILED_CAPTURES: self._steps.failures + self._engine.failures,
             "steps whose numbers could not be read": self._booking.failures,
             "backwards that were still running at the end": self._steps.running,
             "torch calls that could not be recorded": self._forward.failures,

@@ -83,7 +83,7 @@ class RawTraits:
 
     def gradient(self, node: int, gradient: Tensor | None, is_leaf: bool) -> None:
         """Looks at a gradient that a node received; call without graph and functions."""
-        if gradient is None or not _is_plain(gradient):
+        if gradient is None or gradient.is_nested or not _is_plain(gradient):
             return
         if gradient.dtype is torch.float16:
             self.ask(_question("tiny_fraction", gradient), [node], [gradient])

@@ -14,6 +14,8 @@ from gradscope.model.graph import Graph, Source
 from gradscope.model.stats import TensorStats
 
 Level = Literal["params", "modules", "ops"]
+FAILED_CAPTURES = "captures of a step that failed"
+"""Key of ``Trace.dropped``."""
 
 
 @dataclass(frozen=True)

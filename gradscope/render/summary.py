@@ -12,7 +12,7 @@ from typing import Literal
 from gradscope.analysis.errors import explaining, meaning
 from gradscope.model.finding import Finding, Report
 from gradscope.model.graph import Graph, Source
-from gradscope.model.trace import ScriptError, Step, Trace
+from gradscope.model.trace import FAILED_CAPTURES, ScriptError, Step, Trace
 from gradscope.render.units import format_integer, shorten
 
 _FEW_CHECKED = 8
@@ -111,6 +111,10 @@ def _failed_backward(failed: list[Step], of: int) -> Verdict:
 
 
 def _nothing_ran(trace: Trace) -> str:
+    failed = trace.dropped.get(FAILED_CAPTURES, 0)
+    if failed:
+        times = plural(failed, "time")
+        return f"No backward of {target_name(trace)} could be captured: that failed {times}."
     if trace.updates or trace.dropped:
         return f"No backward of {target_name(trace)} was seen, so there are no gradients to show."
     start = f"{target_name(trace)} ran no backward, so there are no gradients"

@@ -303,6 +303,26 @@ def test_nested_tensors() -> None:
     assert not t.trace.notes
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+def test_a_nested_tensor_as_a_leaf(layout: torch.layout) -> None:
+    rows = [torch.ones(2, 3), torch.ones(4, 3)]
+    leaf = torch.nested.nested_tensor(rows, layout=layout, requires_grad=True)
+    net = nn.Linear(3, 5)
+    with gradscope.trace() as t:
+        for _ in range(2):
+            out = net(leaf)
+            leaf.grad = None
+            net.zero_grad()
+            out.to_padded_tensor(0.0).sum().backward()
+    assert len(t.trace.steps) == 2
+    graph = t.trace.graphs[-1][1]
+    assert net.weight.grad is not None
+    assert_measures(graph.gradient(labelled(graph, "net.weight").id), net.weight.grad)
+    assert not t.trace.notes
+    assert not [reason for reason in t.trace.dropped if "tensors" not in reason]
+
+
 def test_profiler_and_anomaly_mode() -> None:
     net = nn.Linear(3, 1)
     with (

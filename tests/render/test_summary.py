@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gradscope.model.finding import Finding, Report, Skipped, Where
-from gradscope.model.trace import ScriptError, Step, Trace, Update
+from gradscope.model.trace import FAILED_CAPTURES, ScriptError, Step, Trace, Update
 from gradscope.render.facts import finding_facts, run_facts
 from gradscope.render.summary import (
     checked,
@@ -229,3 +229,8 @@ def test_the_place_is_not_said_twice() -> None:
     )
     answer = verdict(Report(Trace(steps=(Step(0),)), (found,)))
     assert (answer.location, answer.text) == ("train.py:8", "`x` adds to `y` (b.py:9)")
+
+
+def test_captures_that_failed_are_not_called_no_backward() -> None:
+    text = verdict(Report(Trace(target="a.py", dropped={FAILED_CAPTURES: 4}))).text
+    assert text == "No backward of a.py could be captured: that failed 4 times."
