@@ -12,4 +12,4 @@ class UsageError(GradscopeError):
 
 
 class ImageError(GradscopeError):
-    """Graphviz could not lay out or draw the picture."""
+    """Graphviz or Vega could not draw the picture."""

@@ -23,6 +23,8 @@ from gradscope.output import (
     write_file,
 )
 from gradscope.render.options import RenderOptions
+from gradscope.render.plot_svg import pictures
+from gradscope.render.plots import plots, plotted
 
 FOLDER_FILES = (
     "index.html",
@@ -174,14 +176,11 @@ class _Job:
 
     def _pictures(self, *, graph: bool) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
         """Name, words and drawing of every picture."""
-        # altair and vl-convert take half a second to load, which other formats need not spend.
-        from gradscope.render.plot_style import plot_svg
-        from gradscope.render.plots import plots
-
         if graph:
             yield "graph", "", lambda: render(self.report, "svg", self.options)
-        for plot in plots(self.report, self.options.text.step):
-            yield plot.key, f"{plot.title}: {plot.about}", partial(plot_svg, plot)
+        found = plots(plotted(self.report, self.options.text.step))
+        for plot, drawn in zip(found, pictures(found), strict=True):
+            yield plot.key, f"{plot.title}: {plot.about}", partial(_drawn, drawn)
 
     def _markdown(self, text: RenderOptions) -> bytes:
         return render(self.report, "markdown", replace(self.options, text=text))
@@ -264,6 +263,12 @@ def _of_folder(folder: Path, inside: Sequence[Saved], shown: Callable[[Path], st
     count = f"{len(inside)} file{'s' if len(inside) > 1 else ''} in {where}"
     replaced = [s.path.relative_to(folder).as_posix() for s in inside if s.replaced]
     return f"{count} (replaced {', '.join(replaced)})" if replaced else count
+
+
+def _drawn(picture: bytes | ImageError) -> bytes:
+    if isinstance(picture, ImageError):
+        raise picture
+    return picture
 
 
 def _link(path: Path, page: Path) -> str:

@@ -59,6 +59,10 @@ class Scale:
             return NONFINITE
         return ZERO if rms == 0 else _viridis(self.position(rms))
 
+    def shade(self, position: float) -> str:
+        """Colour at a position between dark (0) and bright (1)."""
+        return _viridis(position)
+
     def ticks(self, most: int = 9) -> list[int]:
         """Powers of ten for a legend, falling, the brightest included."""
         step = max(1, math.ceil((self.high - self.low) / (most - 1)))

@@ -19,10 +19,8 @@ from gradscope.model.finding import Report
 from gradscope.model.trace import ScriptError
 from gradscope.render.canvas import Canvas
 from gradscope.render.chains import chain_views
-from gradscope.render.charts import Figure, depth_figure, ratio_figure, steps_figure
 from gradscope.render.colors import Scale
 from gradscope.render.facts import run_facts
-from gradscope.render.heat import heat_figure
 from gradscope.render.html_data import data_island, graph_document
 from gradscope.render.html_findings import (
     Line,
@@ -37,6 +35,8 @@ from gradscope.render.html_table import table
 from gradscope.render.listing import Listing, Place
 from gradscope.render.options import RenderOptions
 from gradscope.render.places import without_folder
+from gradscope.render.plot_svg import Figure
+from gradscope.render.plots import nodes_of_parameters
 from gradscope.render.rows import Row, all_findings, legend, parameter_rows
 from gradscope.render.rows import title as table_title
 from gradscope.render.safe import LINE_LIMIT, LIST_LIMIT, PROSE_LIMIT, visible
@@ -66,10 +66,12 @@ class Extras:
     Attributes:
         listings: Lines around those that findings blame, by file and line.
         problems: Sentences on what could not be drawn or read.
+        figures: The plots, drawn.
     """
 
     listings: Mapping[Place, Listing]
     problems: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
 
 
 _NO_EXTRAS = Extras({})
@@ -93,12 +95,9 @@ def render_html(
     canvas = None if chosen is None else _canvas(report, chosen, pictures)
     rows = parameter_rows(report)
     findings = nodes_of_findings(report, canvas)
-    nodes = _nodes_of_parameters(canvas)
-    heat, numbers = heat_figure(rows)
+    nodes = nodes_of_parameters(chosen.graph if chosen else None)
     graph = graph_document(canvas, pictures, findings) if canvas else {}
-    depth = _depth(canvas)
-    figures = [steps_figure(report), heat, ratio_figure(rows, nodes)]
-    hero = _hero(report, findings, depth, figures[0])
+    hero = _hero(report, findings, {figure.key: figure for figure in extras.figures})
     return _page().render(
         **_frame(report),
         **_answer(report, extras, options.folder),
@@ -107,8 +106,8 @@ def render_html(
         findings=finding_views(report, extras.listings, findings, options.folder),
         hero=hero,
         chains=chain_views(report, chosen),
-        figures=[f for f in (depth, *figures) if f is not None and f is not hero],
-        data=data_island({**graph, "heat": numbers, "rows": nodes}),
+        figures=[figure for figure in extras.figures if figure is not hero],
+        data=data_island(graph),
     )
 
 
@@ -118,23 +117,11 @@ def _canvas(report: Report, chosen: Chosen, pictures: Sequence[Picture]) -> Canv
     return level_canvas(report, chosen, folded)
 
 
-def _nodes_of_parameters(canvas: Canvas | None) -> dict[int, int]:
-    if canvas is None:
-        return {}
-    nodes = reversed(canvas.graph.structure.nodes)
-    return {node.parameter: node.id for node in nodes if node.parameter is not None}
-
-
-def _depth(canvas: Canvas | None) -> Figure | None:
-    if canvas is None or not canvas.graph.backward_ran:
-        return None
-    return depth_figure(canvas, "The gradient on its way from the loss to the input")
-
-
 def _hero(
-    report: Report, findings: Sequence[Sequence[int]], depth: Figure | None, steps: Figure | None
+    report: Report, findings: Sequence[Sequence[int]], figures: Mapping[str, Figure]
 ) -> Figure | None:
     """The plot beside the worst finding: along depth, or over steps where it names no node."""
+    depth, steps = figures.get("depth"), figures.get("steps")
     if report.findings and report.findings[0].severity != "info" and not findings[0]:
         return steps or depth
     return depth or steps

@@ -1,4 +1,4 @@
-"""What the page's script knows: which box holds which node, names to search, the heat map."""
+"""What the page's script knows: which box holds which node, names to search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from gradscope.render.canvas import Canvas
-from gradscope.render.html_graph import Picture, node_name
+from gradscope.render.html_graph import Picture
+from gradscope.render.names import node_name
 from gradscope.render.safe import visible
 from gradscope.render.thin import spread
 

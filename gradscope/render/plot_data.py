@@ -12,8 +12,8 @@ from gradscope.model.finding import Severity
 from gradscope.model.trace import Parameter, Trace
 from gradscope.render.canvas import Canvas
 from gradscope.render.depth import longest_distances
-from gradscope.render.html_graph import node_name
 from gradscope.render.json import step_norms
+from gradscope.render.names import node_name
 from gradscope.render.rows import Row
 from gradscope.render.strip import evenly
 from gradscope.render.summary import plural, top_level

@@ -1,92 +1,179 @@
-"""What the static plots share: size, colours, fonts, and how one becomes a picture."""
+"""What the specifications of plots share: axes, legends, fonts, and where everything stands.
+
+The places are fixed, not measured: the page's font is not the one that Vega measures with, and
+plots below each other are to have their axes below each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import vl_convert
 
-from gradscope.errors import ImageError
-from gradscope.render.chart import power
+from gradscope.render.axes import Axis
+from gradscope.render.plot import BOTTOM, GRID, INK, LEFT, RIGHT, SOFT, TOP, Plot
+from gradscope.render.units import format_number
 
-WIDTH, HEIGHT = 560, 240
-LINES = ["#14697a", "#b34700", "#6a3d9a", "#53636f"]
-INK, SOFT, GRID = "#16202a", "#53636f", "#d6dde1"
 _FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
-_WRAP = 92
+_LABEL, _TITLE = 11, 10.5  # sizes
+
+Rows = Sequence[Mapping[str, object]]
 
 
-@dataclass(frozen=True)
-class Plot:
-    """One plot.
+def finished(
+    words: tuple[str, str, str, str],
+    chart: alt.TopLevelMixin,
+    data: Mapping[str, Rows],
+    **padding: float,
+) -> Plot:
+    """The chart in the looks that all plots share.
 
-    Attributes:
-        key: Its name as a file: ``depth``, ``heat``, ``steps`` or ``ratio``.
-        title: Its heading.
-        about: What it shows in words, with the numbers at its ends.
-        spec: The Vega-Lite specification.
+    Args:
+        words: Key, title, what it shows, how to read it.
+        chart: The chart, of named data.
+        data: The data by their names. They join the specification unchecked: to check every
+            single row of a large plot would take longer than to draw it.
+        **padding: Room for what stands beside the axes, where it is not the usual one.
     """
+    with alt.theme.enable("none"):  # whatever theme the user's script has switched on
+        spec = chart.to_dict()
+    room = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM, **padding}
+    looks = {
+        "autosize": alt.AutoSizeParams(type="none").to_dict(),
+        "padding": room,
+        "config": _looks().to_dict(),
+        "datasets": {**spec.get("datasets", {}), **data},
+    }
+    return Plot(*words, {**spec, **looks})
 
-    key: str
-    title: str
-    about: str
-    spec: dict[str, Any] = field(repr=False)
 
-
-def finished(key: str, title: str, about: str, chart: alt.TopLevelMixin) -> Plot:
-    """The chart with its heading, in the looks that all plots share."""
-    styled = (
-        chart.properties(
-            title=alt.TitleParams(title, subtitle=_lines(about)), background="white", padding=10
-        )
-        .configure(font=_FONT, aria=False)
-        .configure_view(stroke=None)
-        .configure_title(
-            anchor="start", fontSize=14, color=INK, subtitleFontSize=11, subtitleColor=SOFT
-        )
-        .configure_axis(
+def _looks() -> alt.Config:
+    return alt.Config(
+        font=_FONT,
+        background="transparent",
+        view=alt.ViewConfig(stroke=None),
+        text=alt.MarkConfig(aria=False),
+        axis=alt.AxisConfig(
             labelColor=SOFT,
+            labelFontSize=_LABEL,
+            labelPadding=6,
+            labelOverlap=False,
+            labelFlush=False,
             titleColor=SOFT,
+            titleFontSize=_TITLE,
             titleFontWeight="normal",
             gridColor=GRID,
             domainColor=SOFT,
-            tickColor=SOFT,
-            labelOverlap=True,
-        )
-        .configure_legend(orient="top", labelColor=INK, labelLimit=400)
+            ticks=False,
+        ),
+        legend=alt.LegendConfig(
+            orient="none",
+            labelColor=INK,
+            labelFontSize=_LABEL,
+            labelLimit=0,
+            titleColor=SOFT,
+            titleFontSize=_LABEL,
+            titleFontWeight="normal",
+            titleLimit=0,
+        ),
     )
-    return Plot(key, title, about, styled.to_dict())
 
 
-def spelled_powers(powers: Iterable[int]) -> str:
-    """A Vega expression that spells powers of ten as the page does."""
-    told = (f"round(log(datum.value) / LN10) == {p} ? '{power(p)}' : " for p in powers)
-    return f"{''.join(told)}''"
+def data(name: str) -> alt.NamedData:
+    """Rows that ``finished`` is given under this name."""
+    return alt.NamedData(name=name)
 
 
-def plot_svg(plot: Plot) -> bytes:
-    """The plot as an SVG picture; needs neither a browser nor a network.
+def named(chart: alt.Chart, name: str) -> alt.Chart:
+    """The chart with a name, which its marks have as their class in the page."""
+    return chart.properties(name=name)
 
-    Raises:
-        ImageError: Vega could not draw it.
+
+def letters(text: str, x: float, y: float, **looks: Any) -> alt.Chart:
+    """One text at a fixed place."""
+    mark: alt.Chart = alt.Chart(alt.InlineData(values=[{}])).mark_text(text=text, **looks)
+    return mark.encode(x=alt.XValue(x), y=alt.YValue(y))
+
+
+def steps_x(axis: Axis, title: str, *, labels: bool = True) -> alt.X:
+    """A horizontal axis of counts; ``labels`` tells whether numbers stand below it."""
+    return alt.X(
+        "x:Q",
+        title=title if labels else None,
+        scale=alt.Scale(domain=list(axis.domain), nice=False, zero=False),
+        axis=alt.Axis(
+            values=[value for value, _ in axis.ticks()],
+            labelExpr=spelled(axis.ticks()),
+            grid=False,
+            labels=labels,
+            titleAnchor="end",
+            titleAlign="right",
+            titleBaseline="alphabetic",
+            titleY=BOTTOM - 5,
+        ),
+    )
+
+
+def value_y(axis: Axis, title: str) -> alt.Y:
+    """A vertical axis with its name above it."""
+    return alt.Y(
+        "y:Q",
+        title=f"{title}, log" if axis.log else title,
+        scale=alt.Scale(
+            type="log" if axis.log else "linear", domain=list(axis.domain), nice=False, zero=False
+        ),
+        axis=alt.Axis(
+            values=[value for value, _ in axis.ticks()],
+            labelExpr=spelled(axis.ticks()),
+            domain=False,
+            titleAngle=0,
+            titleAlign="left",
+            titleAnchor="end",
+            titleBaseline="alphabetic",
+            titleX=0,
+            titleY=-9,
+        ),
+    )
+
+
+def spelled(ticks: Sequence[tuple[float, str]]) -> str:
+    """A Vega expression that gives the numbers of an axis their spelling here."""
+    values, texts = [value for value, _ in ticks], [text for _, text in ticks]
+    return f"{json.dumps(texts)}[indexof({json.dumps(values)}, datum.value)]"
+
+
+def quoted(texts: Iterable[str]) -> str:
+    """A Vega expression that is a list of the texts; nothing in a text can end it."""
+    return "[" + ", ".join(f"'{''.join(map(_escaped, text))}'" for text in texts) + "]"
+
+
+def _escaped(char: str) -> str:
+    if (char.isalnum() and char.isascii()) or char in " ._-[],":
+        return char
+    return "".join(f"\\u{unit:04x}" for unit in _utf16(char))
+
+
+def _utf16(char: str) -> Iterator[int]:
+    encoded = char.encode("utf-16-be", "surrogatepass")
+    return (int.from_bytes(encoded[i : i + 2]) for i in range(0, len(encoded), 2))
+
+
+def point(x: float, y: float, label: str, node: int | None = None) -> dict[str, Any]:
+    """A row of data: where, what it says, and the node of the graph it leads to."""
+    row: dict[str, Any] = {"x": x, "y": y, "label": label}
+    return row if node is None else {**row, "node": f"#n{node}"}
+
+
+def history(head: str, xs: Iterable[float], ys: Iterable[float | None]) -> str:
+    """What a mark says that stands for many numbers: ``loss at step 0:2.3 1:2.1 2:none``.
+
+    The page's script tells the pair under the mouse as ``loss at step 1: 2.1``. So ``head`` ends
+    in a word, and whatever the name in it holds, the pairs are all that follows that word.
     """
-    try:
-        drawn: str = vl_convert.vegalite_to_svg(plot.spec, allowed_base_urls=[])
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ImageError(f"the plot {plot.key} could not be drawn: {reason}") from error
-    return drawn.encode()
+    return " ".join([head, *(f"{x:g}:{_told(y)}" for x, y in zip(xs, ys, strict=True))])
 
 
-def _lines(text: str) -> list[str]:
-    """Parts between semicolons, in lines that fit above the plot."""
-    lines: list[str] = []
-    for part in text.split("; "):
-        if lines and len(lines[-1]) + len(part) + 2 <= _WRAP:
-            lines[-1] += f"; {part}"
-        else:
-            lines.append(part)
-    return lines[:4]
+def _told(value: float | None) -> str:
+    return "none" if value is None else format_number(value)

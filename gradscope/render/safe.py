@@ -18,6 +18,7 @@ LINE_LIMIT = 160
 PROSE_LIMIT = 600
 LIST_LIMIT = 4_000
 
+_NOT_XML = "\ufffe\uffff"  # no picture may hold them, and vl-convert dies of them
 _SPELLED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Without the joiners, emoji families and several scripts fall apart; they cannot reorder text.
 _JOINERS = "\u200c\u200d"
@@ -55,7 +56,7 @@ def to_ascii(text: str) -> str:
 def _spell(char: str) -> str:
     if char.isprintable() or char in _JOINERS:
         return char
-    if unicodedata.category(char) not in _HIDDEN_CATEGORIES:
+    if unicodedata.category(char) not in _HIDDEN_CATEGORIES and char not in _NOT_XML:
         return char
     if char in _SPELLED:
         return _SPELLED[char]

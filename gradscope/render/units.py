@@ -30,6 +30,11 @@ def format_number(x: float | None) -> str:
     return f"{x:.0f}" if size >= 999.5 else f"{x:.3g}"
 
 
+def power(exponent: int) -> str:
+    """A power of ten, as every scale spells it: ``0.001``, ``1e-04``, ``1e+06``."""
+    return format_number(10.0**exponent) if -4 < exponent < 5 else f"1e{exponent:+03d}"
+
+
 def format_count(n: float | None) -> str:
     """A count: ``950``, ``1.2k``, ``124M``; ``–`` for None."""
     if n is None:

@@ -220,7 +220,7 @@ def test_plots_name_what_the_mouse_is_over(browser: Browser, tmp_path: Path, fla
         assert any(name.endswith("n1") or "f" in name for name in lit(page))
         page.focus("#plot-heat .chart")
         page.keyboard.press("ArrowDown")
-        assert re.fullmatch(r"\S+, step 0: gradient \S+", page.inner_text("#tip"))
+        assert re.fullmatch(r"\S+, gradient at step 0: \S+", page.inner_text("#tip"))
         page.keyboard.press("Enter")
         assert page.locator("tr.on").count() == 1
 
@@ -258,6 +258,8 @@ def test_reads_without_script(browser: Browser, tmp_path: Path, flagged: str) ->
         assert page.locator(".view:visible svg").count() == 1
         assert page.locator("tbody tr").first.is_visible()
         assert page.locator(".needs-script:visible").count() == 0
+        assert page.locator("#plot-depth svg text", has_text="0.5 input").is_visible()
+        assert page.locator("#plot-heat svg image").is_visible()
 
 
 def test_everything_can_be_reached_by_keyboard(

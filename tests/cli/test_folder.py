@@ -79,7 +79,7 @@ def test_the_trace_renders_into_a_folder_too(tmp_path: Path) -> None:
     import torch
 
     with package.trace() as traced:
-        torch.ones(3, requires_grad=True).square().sum().backward()
+        torch.ones(3, requires_grad=True).square().exp().sum().backward()
     traced.render(f"{tmp_path / 'report'}/")
     assert files_in(tmp_path / "report") == {*FOLDER_FILES, "plots/depth.svg"}
 

@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 
 from gradscope.analysis.fold import fold
-from gradscope.model.finding import Report
 from gradscope.model.graph import Source
-from gradscope.model.trace import Step, Trace
-from gradscope.render.chart import Axis, tag, wants_log, x_axis, y_axis
-from gradscope.render.charts import depth_figure, ratio_figure, steps_figure
-from gradscope.render.heat import heat_figure
 from gradscope.render.html_findings import lines_around, told
 from gradscope.render.html_graph import level_canvas
 from gradscope.render.inline_svg import inline_svg
@@ -25,7 +20,6 @@ from gradscope.render.plot_data import depth_profile, heat_map, loss_series, nor
 from gradscope.render.png import png_data_uri
 from gradscope.render.rows import parameter_rows
 from gradscope.render.summary import chosen_graph
-from tests.graph_builder import GraphBuilder
 from tests.render import reports
 
 CODE = "import torch\n\ndef f(x):\n\treturn x.exp()\n\nf(1)\nf(2)\nf(3)\n"
@@ -90,48 +84,6 @@ def test_png_of_nothing_is_refused() -> None:
         png_data_uri([[]], ["#000000"])
 
 
-def test_log_axis_places_decades_evenly() -> None:
-    axis = Axis(-4, 0, 0.0, 100.0, log=True)
-    assert [axis.place(v) for v in (1e-4, 1e-2, 1.0)] == pytest.approx([0, 50, 100])
-    assert axis.place(0) == 0
-    assert axis.place(math.inf) == axis.place(math.nan) == 100
-    assert [text for _, text in axis.ticks()] == ["1e-04", "0.001", "0.01", "0.1", "1"]
-
-
-def test_linear_axis_has_round_ticks() -> None:
-    axis = x_axis([0.0, 19.0])
-    assert [text for _, text in axis.ticks()] == ["0", "5", "10", "15"]
-    assert axis.place(0) == axis.start
-    assert axis.place(19) == axis.end
-
-
-def test_ticks_tell_neighbours_apart() -> None:
-    told = [text for _, text in y_axis([3.1171, 3.1193], log=False).ticks()]
-    assert len(told) > 3
-    assert len(set(told)) == len(told)
-    assert [text for _, text in x_axis([0.0, 1.0]).ticks()] == ["0", "1"]
-
-
-def test_axes_bear_anything() -> None:
-    assert y_axis([], log=True).ticks()
-    assert y_axis([math.nan, math.inf], log=False).ticks()
-    assert y_axis([3.0, 3.0], log=False).ticks()
-    assert x_axis([5.0]).place(5.0) >= 0
-
-
-def test_log_is_for_positive_values_far_apart() -> None:
-    assert wants_log([1.0, 1000.0])
-    assert not wants_log([1.0, 50.0])
-    assert not wants_log([-1.0, 1000.0])
-    assert not wants_log([math.nan])
-
-
-def test_attributes_are_escaped() -> None:
-    assert tag("g", data_t='"<>&', class_="a", x=1.0, y=None) == (
-        '<g data-t="&quot;&lt;&gt;&amp;" class="a" x="1"></g>'
-    )
-
-
 def test_depth_profile_follows_the_graph() -> None:
     report = reports.accumulated_report()
     chosen = chosen_graph(report)
@@ -142,9 +94,6 @@ def test_depth_profile_follows_the_graph() -> None:
     assert [p.rms for p in profile.path] == pytest.approx([1.0, 1.0, 0.5])
     assert {p.node for p in profile.points} >= {p.node for p in profile.path}
     assert all(canvas.graph.gradient_rms(p.node) == p.rms for p in profile.points)
-    figure = depth_figure(canvas, "title")
-    assert figure is not None
-    assert figure.svg.count("data-n=") == len(profile.points)
 
 
 def test_norms_before_and_at_the_update() -> None:
@@ -169,9 +118,6 @@ def test_heat_map_holds_the_rms_of_every_step() -> None:
             assert cells[3] == pytest.approx(expected)
         else:
             assert set(cells) == {None}
-    figure, numbers = heat_figure(rows)
-    assert figure is not None
-    assert numbers["names"] == [p.name for p in heat.parameters]
 
 
 def test_long_runs_are_thinned_and_say_so() -> None:
@@ -181,20 +127,6 @@ def test_long_runs_are_thinned_and_say_so() -> None:
     assert len(heat.steps) == 400
     assert "1,100 steps left out" in heat.left_out
     assert len(loss_series(report.trace)[0].x) <= 600
-
-
-def test_there_is_no_plot_of_a_single_step() -> None:
-    report = reports.scalar_report()
-    assert steps_figure(report) is None
-    assert ratio_figure(parameter_rows(report), {}) is None
-    assert heat_figure(parameter_rows(report)) == (None, {})
-
-
-def test_a_loss_that_is_not_finite_is_marked() -> None:
-    steps = tuple(reports.training_step(i, math.nan if i == 3 else 1.0, None) for i in range(6))
-    figure = steps_figure(Report(Trace(steps=steps)))
-    assert figure is not None
-    assert 'class="odd" data-t="loss, step 3: NaN"' in figure.svg
 
 
 def test_svg_keeps_pictures_and_drops_everything_else() -> None:
@@ -238,15 +170,3 @@ def test_pieces_of_a_line_are_one_text() -> None:
         '<text x="1" y="5"><tspan font-weight="bold">h = f(x) </tspan><tspan>t.py:3</tspan></text>'
         in drawn
     )
-
-
-def test_a_way_that_ends_in_nan_says_so() -> None:
-    b = GraphBuilder()
-    graph = b.graph(b.op("Sqrt", b.leaf("w", gradient=math.nan, value=1.0), gradient=1.0))
-    report = Report(Trace(steps=(Step(0, graph=graph),)))
-    chosen = chosen_graph(report)
-    assert chosen is not None
-    figure = depth_figure(level_canvas(report, chosen, fold(graph)), "title")
-    assert figure is not None
-    assert "NaN input" in figure.svg
-    assert "Red, at the top: NaN or Inf." in figure.caption

@@ -36,6 +36,7 @@ def random_texts(count: int) -> list[str]:
         ("\u202e\u2066\ufeff\u200b", r"\u202e\u2066\ufeff\u200b"),
         ("\ud800\U000e0001", r"\ud800\U000e0001"),
         ("👩\u200d💻", "👩\u200d💻"),
+        ("\ufffe\uffff", r"\ufffe\uffff"),
     ],
 )
 def test_visible(text: str, shown: str) -> None:

@@ -69,7 +69,8 @@ const words = (group) => {
   }
   return told;
 };
-const boxNodes = (group) => spread(level.boxes[group.id.slice(level.name.length + 1)] || []);
+// A tag's id begins with the box to look at.
+const boxNodes = (group) => spread(level.boxes[group.id.slice(level.name.length + 1).split("_")[0]] || []);
 const showFinding = (key, scroll) => select(spread(data.findings[key] || []), { scroll, finding: key });
 
 for (const l of Object.values(levels)) {
@@ -119,7 +120,7 @@ const graphKey = (event, l) => {
   event.preventDefault();
 };
 const walk = (l, [dx, dy]) => {
-  const all = $$(".node", l.figure).map((g) => ({ g, b: bounds(l, g) }));
+  const all = $$(".node:not(.tag)", l.figure).map((g) => ({ g, b: bounds(l, g) }));
   const center = ({ b }) => [b.x + b.width / 2, b.y + b.height / 2];
   const now = all.find(({ g }) => g.classList.contains("lit"));
   const from = now ? center(now) : [l.full[0] + l.full[2] / 2, l.full[1] - 1];
