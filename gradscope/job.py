@@ -16,6 +16,7 @@ from gradscope.diagnose.engine import diagnose
 from gradscope.diagnose.registry import choose_rules
 from gradscope.errors import GradscopeError
 from gradscope.explanation import explanation
+from gradscope.findings_so_far import FindingsSoFar
 from gradscope.model.finding import Report
 from gradscope.model.trace import Trace
 from gradscope.output import NoGraphError, OutputOptions, format_of
@@ -72,7 +73,8 @@ class ProgramJob:
         run = launch.run_module if self.is_module else launch.run_script
         if self.quiet:
             return run(self.target, self.args, options=self.capture, finish=finish)
-        with closing(ProgressLine(sys.stderr, (sys.stdout,))) as line:
+        findings = FindingsSoFar(self.select, self.ignore)
+        with closing(ProgressLine(sys.stderr, (sys.stdout,), findings=findings)) as line:
 
             def finish_below(trace: Trace) -> None:
                 line.close()
@@ -84,7 +86,13 @@ class ProgramJob:
 
             options = replace(self.capture, on_step=line)
             given = (self.target, self.args)
-            return run(*given, options=options, finish=finish_below, explain=explain)
+            return run(
+                *given,
+                options=options,
+                finish=finish_below,
+                explain=explain,
+                attached=findings.attach,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from gradscope.render.safe import PROSE_LIMIT, visible
 from gradscope.sigterm import on_sigterm
 
 if TYPE_CHECKING:
+    from gradscope.capture.so_far import SoFar
     from gradscope.capture.tracer import Tracer
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
@@ -39,6 +40,7 @@ NO_TORCH = "The program never imported torch, so there was nothing to record."
 
 Finish = Callable[[Trace], None]
 Explain = Callable[[Trace], str]
+Attached = Callable[["SoFar"], None]
 
 
 def run_script(
@@ -48,17 +50,19 @@ def run_script(
     options: CaptureOptions,
     finish: Finish,
     explain: Explain | None = None,
+    attached: Attached | None = None,
 ) -> int:
     """Run the file as ``python path argv...`` does and give its exit code.
 
     ``finish`` is called once with the trace, whatever ended the program, Ctrl-C and SIGTERM
     included; not in child processes, nor for a file that could not be compiled. What ``explain``
-    says of an exception that ends the program is shown before Python's traceback.
+    says of an exception that ends the program is shown before Python's traceback. ``attached`` is
+    called when the capture begins, with what gives the trace so far.
 
     Raises:
         UsageError: There is no such file.
     """
-    return _Run(program.script(path, argv), options, finish, explain).execute()
+    return _Run(program.script(path, argv), options, finish, explain, attached).execute()
 
 
 def run_module(
@@ -68,13 +72,14 @@ def run_module(
     options: CaptureOptions,
     finish: Finish,
     explain: Explain | None = None,
+    attached: Attached | None = None,
 ) -> int:
     """Run the module as ``python -m name argv...`` does and give its exit code.
 
     Raises:
         UsageError: There is no such module.
     """
-    return _Run(program.module(name, argv), options, finish, explain).execute()
+    return _Run(program.module(name, argv), options, finish, explain, attached).execute()
 
 
 @dataclass
@@ -85,6 +90,7 @@ class _Run:
     options: CaptureOptions
     finish: Finish
     explain: Explain | None = None
+    attached: Attached | None = None
     pid: int = field(default_factory=os.getpid)
     tracer: Tracer | None = None
     stopped: Trace | None = None
@@ -125,6 +131,7 @@ class _Run:
         if os.getpid() != self.pid:
             return
         try:
+            from gradscope.capture.so_far import SoFar
             from gradscope.capture.tracer import Tracer
 
             tracer = Tracer(
@@ -133,6 +140,8 @@ class _Run:
                 argv=self.program.argv[1:],
                 user_roots=self.program.roots,
             )
+            if self.attached is not None:
+                self.attached(SoFar(tracer))
             tracer.start()
         except Exception as error:
             self.notes.append(f"{NOT_ATTACHED}: {error!r}.")

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ from gradscope.model.trace import Trace
 from gradscope.render.concise import render_concise, render_full, render_github
 from gradscope.render.dot import PictureOptions, to_dot
 from gradscope.render.html_edge import html_page
-from gradscope.render.image import Format, render_image
+from gradscope.render.image import LIMIT_S, Format, render_image
 from gradscope.render.json import render_json
 from gradscope.render.markdown import render_markdown
 from gradscope.render.options import RenderOptions
@@ -118,12 +119,18 @@ def render(report: Report, form: str, options: OutputOptions) -> bytes:
     """
     if form in PICTURES:
         dot = draw(report, options)
-        return dot.encode() if form == "dot" else render_image(dot, cast("Format", form))
+        if form == "dot":
+            return dot.encode()
+        return render_image(dot, cast("Format", form), tell=partial(_tell_slow, options))
     if form == "html":
         text = html_page(report, options.text, options.say)
     else:
         text = _TEXTS[form](report, options.text)
     return text.encode("utf-8", "backslashreplace")
+
+
+def _tell_slow(options: OutputOptions, seconds: float) -> None:
+    options.say(f"the graph, {seconds:.0f} s of at most {LIMIT_S:.0f} s")
 
 
 def draw(report: Report, options: OutputOptions) -> str:

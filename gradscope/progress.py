@@ -1,4 +1,4 @@
-"""One line on the terminal while the program runs: backwards seen, their rate, the time.
+"""One line on the terminal while the program runs: backwards, their rate, the time, what is wrong.
 
 NOTE [The program's terminal]: the program prints to the same terminal whenever it likes, so the
 line must be gone by then. It is written from the capture's own bookkeeping after a backward (no
@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
+from gradscope.findings_so_far import FindingsSoFar
+
 _FIRST_S = 1.0  # a short run is over before anybody wonders
 _EVERY_S = 0.2
 _ERASE = "\r\x1b[K"
@@ -28,12 +30,18 @@ class ProgressLine:
         err: Where the line goes.
         streams: What the program prints to; those that are terminals are watched.
         clock: Seconds that never go back.
+        findings: Judges the run while it goes on.
     """
 
     def __init__(
-        self, err: TextIO, streams: tuple[TextIO, ...], clock: Callable[[], float] = time.monotonic
+        self,
+        err: TextIO,
+        streams: tuple[TextIO, ...],
+        clock: Callable[[], float] = time.monotonic,
+        findings: FindingsSoFar | None = None,
     ) -> None:
         self._err = err
+        self._findings = findings
         self._clock = clock
         self._watched = [s for s in dict.fromkeys((err, *streams)) if is_terminal(s)]
         self._hooks: dict[TextIO, Callable[[str], int]] = {}
@@ -50,6 +58,8 @@ class ProgressLine:
         now = self._clock()
         if self._started is None:
             self._started = now
+        if self._findings is not None:
+            self._findings.look(step, now - self._started)
         if now - self._started < _FIRST_S or now - self._shown_at < _EVERY_S:
             return
         self._watch()
@@ -68,6 +78,8 @@ class ProgressLine:
 
     def _show(self, step: int, seconds: float) -> None:
         text = f"gradscope: {step + 1:,} backwards, {step / seconds:.3g}/s, {_clock(seconds)}"
+        if self._findings is not None and self._findings.text:
+            text = f"{text}, {self._findings.text}"
         columns = shutil.get_terminal_size((80, 24)).columns
         self._visible = True
         self._write(f"{_ERASE}{text[: columns - 1]}\r")

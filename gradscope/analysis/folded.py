@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-BoxKind = Literal["op", "parameter", "input", "loss", "module", "line", "loop", "span", "leaves"]
+BoxKind = Literal[
+    "op", "parameter", "input", "loss", "module", "line", "loop", "span", "leaves", "tag"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class FoldedNode:
     Attributes:
         id: ``n12`` for a box around node 12 alone (and its plumbing), ``f3`` for a folded one.
         kind: Kind of the node, or what was folded: ``module``, ``line``, ``loop`` (repeats),
-            ``span`` (any stretch of ops), ``leaves`` (parameters and inputs).
+            ``span`` (any stretch of ops), ``leaves`` (parameters and inputs). A ``tag`` stands
+            beside a box for other boxes, whose ids are its ``contents``; what flows to or from
+            each of them are its ``turns``. Its id begins with the box to look at.
         members: Ids of all nodes inside, in forward order, leaves last.
         anchor: The node that stands for the box: the last op in forward order, or the leaf.
         title: What it is: ``GPT2Block``, the line's text, ``MulBackward0``; empty for single nodes.
@@ -57,6 +61,7 @@ class FoldedNode:
         plumbing: Whether it is a single op that only rearranges elements.
         kept: Members that were asked to stay visible (all of them, also when hidden inside).
         cluster: Index into ``FoldedGraph.clusters``; -1 for none.
+        elsewhere: How many uses of the box are drawn as tags.
         gradient: The gradients inside.
     """
 
@@ -74,6 +79,7 @@ class FoldedNode:
     plumbing: bool = False
     kept: tuple[int, ...] = ()
     cluster: int = -1
+    elsewhere: int = 0
     gradient: GradientSummary = GradientSummary()
 
     @property

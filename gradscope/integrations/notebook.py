@@ -25,11 +25,13 @@ from gradscope.errors import GradscopeError
 from gradscope.integrations.display import inline_svg
 from gradscope.output import PICTURES, OutputOptions, render
 from gradscope.render.options import RenderOptions
+from gradscope.render.safe import LIST_LIMIT, visible
 from gradscope.saving import Target, check_output, listed, save_all
 from gradscope.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _NOT_OF_A_CELL = frozenset({"script", "args", "module", "open_file"})
 _CAPTURE = ("level", "every", "steps", "budget", "verify_functions")
@@ -91,7 +93,7 @@ def _asked(line: str) -> _CellJob | None:
         return None
     except (click.ClickException, GradscopeError, ValueError) as error:
         said = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        print(f"{_NAME}: {said}", file=sys.stderr)
+        print(f"{_NAME}: {visible(said, LIST_LIMIT)}", file=sys.stderr)
         return None
 
 
@@ -173,7 +175,7 @@ def _tell(session: Session, job: _CellJob) -> None:
         elif not job.quiet:
             _display(session)
     except (GradscopeError, OSError) as error:
-        print(f"{_NAME}: {error}", file=sys.stderr)
+        print(f"{_NAME}: {visible(str(error), LIST_LIMIT)}", file=sys.stderr)
 
 
 def _write(session: Session, job: _CellJob) -> None:
@@ -182,9 +184,14 @@ def _write(session: Session, job: _CellJob) -> None:
         if saved.error is None:
             done.append(saved)
         else:
-            print(f"{_NAME}: could not write {saved.path}: {saved.error}", file=sys.stderr)
+            why = visible(str(saved.error), LIST_LIMIT)
+            print(f"{_NAME}: could not write {_shown(saved.path)}: {why}", file=sys.stderr)
     if done and not job.quiet:
-        print(f"{_NAME}: wrote {listed(done, str)}.")
+        print(f"{_NAME}: wrote {listed(done, _shown)}.")
+
+
+def _shown(path: Path) -> str:
+    return visible(str(path), LIST_LIMIT)
 
 
 def _show_format(session: Session, form: str, options: OutputOptions) -> None:

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from gradscope.analysis.folded import FoldedGraph, FoldedNode
+from gradscope.analysis.tags import LEAVES
 
 _MOST = 3
-_LEAVES = ("parameter", "input", "leaves")
+_SIDE = (*LEAVES, "tag")
 
 
 def beside(folded: FoldedGraph) -> list[tuple[int, list[str]]]:
@@ -39,7 +40,7 @@ def _way_up(
     targets: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """From a leaf with one user through thin plumbing to the op, all in one frame; else nothing."""
-    if leaf.kind not in _LEAVES:
+    if leaf.kind not in _SIDE:
         return []
     way = [leaf.id]
     while way[-1] == leaf.id or boxes[way[-1]].plumbing:

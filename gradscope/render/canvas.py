@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from gradscope.analysis.blocks import Place, call_sites, place_of
 from gradscope.analysis.flags import flagged_nodes, leaf_name
 from gradscope.analysis.folded import FoldedGraph, FoldedNode
 from gradscope.analysis.paths import op_base
+from gradscope.analysis.tags import with_tags
 from gradscope.model.finding import Finding
 from gradscope.model.graph import Graph, Node, Structure
 from gradscope.model.trace import Parameter
@@ -67,6 +69,25 @@ class Canvas:
     parameters: Sequence[Parameter]
     call_sites: frozenset[Place]
     inner: frozenset[int]
+
+    @cached_property
+    def drawn(self) -> FoldedGraph:
+        """The boxes with tags in place of arrows that nobody could follow."""
+        way = self.options.way
+        return with_tags(self.folded, never=way.arrows if way is not None else ())
+
+    @cached_property
+    def tags(self) -> dict[str, FoldedNode]:
+        """The tags by their ids."""
+        return {box.id: box for box in self.drawn.nodes if box.kind == "tag"}
+
+    @cached_property
+    def _boxes(self) -> dict[str, FoldedNode]:
+        return {box.id: box for box in self.folded.nodes}
+
+    def box(self, box_id: str) -> FoldedNode:
+        """A box by its id."""
+        return self._boxes[box_id]
 
     def node(self, node_id: int) -> Node:
         """A node of the real graph."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gradscope.analysis.describe import relative
 from gradscope.analysis.folded import Cluster, FoldedEdge, FoldedGraph, FoldedNode
+from gradscope.analysis.tags import ranks_passed
 from gradscope.model.finding import Finding
 from gradscope.model.graph import Graph
 from gradscope.model.trace import Parameter
@@ -17,6 +18,7 @@ from gradscope.render.colors import ABSENT, FLAG, NONFINITE, text_on
 from gradscope.render.labels import label
 from gradscope.render.legend import heading
 from gradscope.render.quoting import attribute, markup, plain
+from gradscope.render.tag import tag_look, tag_tooltip
 from gradscope.render.tooltip import edge_tooltip, tooltip
 from gradscope.render.way import arrow_on_way, box_on_way
 
@@ -27,6 +29,9 @@ _LINE = "#455a64"
 _GREY = "#78909c"
 _FRAMES = ("#f5f7f8", "#eceff1")
 _THIN, _THICK = 0.8, 4.0  # points
+_TANGLED = 3_000  # ranks passed; a page of a real network has a few hundred
+_HASTY = ", nslimit=1, nslimit1=1, mclimit=0.1, splines=line"
+"""Graphviz's search for the best layout cut short: of a tangle, no layout is good."""
 
 
 def to_dot(
@@ -46,18 +51,20 @@ def to_dot(
         parameters: The trace's parameters, for the names of leaves.
     """
     canvas = canvas_for(graph, folded, options or PictureOptions(), findings, parameters)
-    lines = [*_preamble(canvas), *_boxes(canvas), *(_edge(canvas, e) for e in folded.edges), "}"]
+    arrows = (_edge(canvas, edge) for edge in canvas.drawn.edges)
+    lines = [*_preamble(canvas), *_boxes(canvas), *arrows, "}"]
     return "\n".join(lines) + "\n"
 
 
 def _preamble(canvas: Canvas) -> list[str]:
     title = attribute(plain(canvas.options.title or "gradient graph", 100))
     font = f'fontname="{FONT}"'
+    haste = _HASTY if ranks_passed(canvas.drawn) > _TANGLED else ""
     return [
         "digraph gradscope {",
         f"  graph [rankdir={canvas.options.rankdir}, bgcolor=white, {font}, fontsize=11,"
         f" labelloc=t, labeljust=l, nodesep=0.25, ranksep=0.3, tooltip={title},"
-        f" label={heading(canvas)}]",
+        f" label={heading(canvas)}{haste}]",
         f'  node [{font}, fontsize=10, shape=box, style="filled,rounded", color="{_LINE}",'
         ' margin="0.08,0.04", height=0.2, width=0.3]',
         f'  edge [{font}, fontsize=9, color="{_LINE}", arrowsize=0.6]',
@@ -68,12 +75,12 @@ def _boxes(canvas: Canvas) -> Iterator[str]:
     """Boxes inside the frames of their modules, frame within frame."""
     inside: defaultdict[int, list[FoldedNode]] = defaultdict(list)
     frames: defaultdict[int, list[Cluster]] = defaultdict(list)
-    for box in reversed(canvas.folded.nodes):  # from the loss on
+    for box in reversed(canvas.drawn.nodes):  # from the loss on
         inside[box.cluster].append(box)
     for cluster in canvas.folded.clusters:
         frames[cluster.parent].append(cluster)
     rows: defaultdict[int, list[str]] = defaultdict(list)
-    for frame_index, ids in beside(canvas.folded):
+    for frame_index, ids in beside(canvas.drawn):
         rows[frame_index].append(f"{{rank=same; {'; '.join(ids)}}}")
     yield from (f"  {line}" for line in [*_lines(canvas, inside[-1]), *rows[-1]])
     waiting: list[Cluster | str] = [*frames[-1]]
@@ -109,15 +116,20 @@ def _frame(canvas: Canvas, frame: Cluster) -> str:
 
 
 def _box(canvas: Canvas, box: FoldedNode) -> str:
-    attributes = {
+    look = tag_look if box.kind == "tag" else _look_of_own
+    attributes = {**look(canvas, box), **box_on_way(canvas.options.way, box)}
+    told = ", ".join(f"{key}={value}" for key, value in attributes.items())
+    return f"{box.id} [{told}]"
+
+
+def _look_of_own(canvas: Canvas, box: FoldedNode) -> dict[str, str]:
+    return {
         "id": f'"{box.id}"',
         "label": label(canvas, box),
         "tooltip": tooltip(canvas, box),
         **_look(canvas, box),
         **_mark(canvas, box),
-        **box_on_way(canvas.options.way, box),
     }
-    return f"{box.id} [{', '.join(f'{key}={value}' for key, value in attributes.items())}]"
 
 
 def _look(canvas: Canvas, box: FoldedNode) -> dict[str, str]:
@@ -160,7 +172,9 @@ def _mark(canvas: Canvas, box: FoldedNode) -> dict[str, str]:
 
 
 def _edge(canvas: Canvas, edge: FoldedEdge) -> str:
-    attributes = {"tooltip": edge_tooltip(canvas, edge), "penwidth": f"{_width(canvas, edge):.2g}"}
+    tag = canvas.tags.get(edge.source) or canvas.tags.get(edge.target)
+    told = tag_tooltip(canvas, tag) if tag is not None else edge_tooltip(canvas, edge)
+    attributes = {"tooltip": told, "penwidth": f"{_width(canvas, edge):.2g}"}
     if edge.is_absent:
         attributes |= {"style": "dashed", "color": f'"{_GREY}"'}
     elif edge.gradient is not None and not math.isfinite(edge.gradient):

@@ -15,15 +15,16 @@ from gradscope.errors import ImageError
 from gradscope.model.finding import Report
 from gradscope.model.graph import Graph
 from gradscope.render.canvas import Canvas, PictureOptions, canvas_for
-from gradscope.render.chart import power
 from gradscope.render.colors import NONFINITE, UNMEASURED, ZERO, text_on
 from gradscope.render.dot import to_dot
-from gradscope.render.image import Format, render_image
+from gradscope.render.engine import TooLongError
+from gradscope.render.image import render_svgs
 from gradscope.render.inline_svg import inline_svg
+from gradscope.render.names import box_name
 from gradscope.render.rows import all_findings
 from gradscope.render.safe import visible
 from gradscope.render.summary import Chosen, chosen_graph, plural
-from gradscope.render.units import format_integer, format_number
+from gradscope.render.units import format_integer, format_number, power
 
 _OVERVIEW, _PAGE, _MOST = 24, 90, 400  # boxes
 _DEEPEST = 4
@@ -34,7 +35,31 @@ _LOW = 2_200  # points; some three screens
 _CROWDED = 3  # edges per box
 _LINE = 300  # characters
 
-Draw = Callable[[str, Format], bytes]
+_COARSE_S, _FINE_S = 20.0, 3.0
+"""Seconds for the coarsest level, and for the others: a page is to be there soon."""
+
+Draw = Callable[[Sequence[str], Sequence[float]], list[bytes | ImageError]]
+
+
+@dataclass(frozen=True)
+class Level:
+    """How far one level is folded.
+
+    Attributes:
+        canvas: Its boxes.
+        max_nodes: How many there may be.
+        depth: Deepest module shown open; None: as it fits.
+    """
+
+    canvas: Canvas
+    max_nodes: int
+    depth: int | None
+
+    @property
+    def advice(self) -> str:
+        """How to draw it by itself."""
+        depth = "" if self.depth is None else f" --depth {self.depth}"
+        return f"`gradscope render -o graph.svg --max-nodes {self.max_nodes}{depth}` draws it"
 
 
 @dataclass(frozen=True)
@@ -77,7 +102,7 @@ def _block_depth(graph: Graph) -> int:
 def draw_pictures(
     report: Report,
     step: int | None = None,
-    draw: Draw = render_image,
+    draw: Draw = render_svgs,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Picture], list[str]]:
     """Every level of the graph that the report shows, laid out, and why any is missing.
@@ -87,40 +112,61 @@ def draw_pictures(
     chosen = chosen_graph(report, step)
     if chosen is None:
         return [], []
-    wanted = _distinct(report, chosen)
-    pictures, problems = [], []
-    for name, canvas in wanted:  # one by one: the report may be written at exit, without threads
-        say(f"the graph, level {name}")
-        try:
-            pictures.append(Picture(name, canvas.folded, draw(_dot(canvas), "svg").decode()))
-        except ImageError as error:
-            problems.append(f"The graph's level {name} is missing: {error}")
+    wanted, problems = _distinct(report, chosen)
+    say(f"the graph, level{'s' if len(wanted) > 1 else ''} {', '.join(name for name, _ in wanted)}")
+    limits = [_COARSE_S, *([_FINE_S] * (len(wanted) - 1))]
+    drawn = draw([_dot(level.canvas) for _, level in wanted], limits)
+    pictures = []
+    for (name, level), svg in zip(wanted, drawn, strict=True):
+        if isinstance(svg, ImageError):
+            problems.append(f"The graph's level {name} is missing: {_why(svg, level)}")
+        else:
+            pictures.append(Picture(name, level.canvas.folded, svg.decode()))
     return pictures, problems
 
 
-def _distinct(report: Report, chosen: Chosen) -> list[tuple[str, Canvas]]:
-    """The levels worth drawing, coarsest first."""
+def _why(error: ImageError, level: Level) -> str:
+    if not isinstance(error, TooLongError):
+        return str(error)
+    return f"Graphviz needed more than {error.limit_s:g} s; {level.advice}, with more patience."
+
+
+def _distinct(report: Report, chosen: Chosen) -> tuple[list[tuple[str, Level]], list[str]]:
+    """The levels worth drawing, coarsest first, and why a finer one is not."""
     wanted = levels(chosen.graph)
-    canvases = [
-        level_canvas(report, chosen, fold_level(report, chosen, most, depth))
-        for _, most, depth in wanted
-    ]
-    canvases.sort(key=lambda canvas: len(canvas.folded.nodes))
+    found = []
+    for _, most, depth in wanted:
+        folded = fold_level(report, chosen, most, depth)
+        found.append(Level(level_canvas(report, chosen, folded), most, depth))
+    found.sort(key=lambda level: len(level.canvas.folded.nodes))
     # The coarsest stays in any case; of the others, no one could follow the lines.
-    clear = [c for i, c in enumerate(canvases) if i == 0 or _crowding(c) <= _CROWDED]
+    clear = [x for i, x in enumerate(found) if i == 0 or _crowding(x.canvas) <= _CROWDED]
     different = [list(same)[-1] for _, same in groupby(clear, key=_boxes)]
     names = [name for name, _, _ in wanted]
     # Ops are only called so where every op has its box, unless there are all three levels.
-    start = 0 if different[-1].folded.is_folded else len(names) - len(different)
-    return list(zip(names[start : start + len(different)], different, strict=True))
+    is_folded = different[-1].canvas.folded.is_folded
+    start = 0 if is_folded else len(names) - len(different)
+    named = list(zip(names[start : start + len(different)], different, strict=True))
+    return named, [] if clear[-1] is found[-1] else [_tangle(found[-1])]
+
+
+def _tangle(level: Level) -> str:
+    boxes = format_integer(len(level.canvas.folded.nodes))
+    return (
+        f"A finer level of the graph, with {boxes} boxes, is left out: it has too many arrows for"
+        f" anyone to follow; {level.advice} all the same."
+    )
 
 
 def _crowding(canvas: Canvas) -> float:
-    return len(canvas.folded.edges) / len(canvas.folded.nodes)
+    """Arrows per box, tags apart."""
+    tags = canvas.tags
+    arrows = [e for e in canvas.drawn.edges if e.source not in tags and e.target not in tags]
+    return len(arrows) / len(canvas.folded.nodes)
 
 
-def _boxes(canvas: Canvas) -> frozenset[frozenset[int]]:
-    return frozenset(frozenset(box.members) for box in canvas.folded.nodes)
+def _boxes(level: Level) -> frozenset[frozenset[int]]:
+    return frozenset(frozenset(box.members) for box in level.canvas.folded.nodes)
 
 
 def _dot(canvas: Canvas) -> str:
@@ -221,19 +267,3 @@ def box_line(canvas: Canvas, box: FoldedNode) -> str:
         told = ["no gradient"]
     told += [f.code for f in canvas.findings(box)]
     return f"{name}: {', '.join(told)}" if canvas.graph.backward_ran else name
-
-
-def box_name(canvas: Canvas, box: FoldedNode) -> str:
-    """What a box is called."""
-    if box.is_folded:
-        times = f" ×{format_integer(box.count)}" if box.kind == "loop" else ""
-        return f"{box.title} {box.path}{times}".strip()
-    return node_name(canvas, box.anchor)
-
-
-def node_name(canvas: Canvas, node_id: int) -> str:
-    """What a node is called: a leaf by its name, an op by the user's words."""
-    node = canvas.node(node_id)
-    if node.kind in ("parameter", "input"):
-        return canvas.leaf_name(node_id)
-    return canvas.op_title(node)

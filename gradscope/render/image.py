@@ -7,29 +7,28 @@ nothing with it: the ``dot`` program when there is one, else the Graphviz that p
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from gradscope.errors import ImageError
+from gradscope.render.engine import Engine, Layout, lay_out
 from gradscope.render.svg import with_native_tooltips
 
 Format = Literal["svg", "png", "pdf"]
 
-_SIGNATURES = {"svg": b"<svg", "png": b"\x89PNG\r\n", "pdf": b"%PDF-"}
-_ADVICE = "the .dot format needs no Graphviz, and fewer --max-nodes are drawn faster"
+LIMIT_S = 60.0
+"""Seconds for a picture that was asked for by itself."""
 _CHILD = """
 import sys
+dot = sys.stdin.buffer.read().decode()
 sys.path.append(sys.argv[2])
 import pygraphviz
-graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+graph = pygraphviz.AGraph(string=dot)
 sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
 """
 _PROBE = """digraph { node [shape=box, margin=0, fontname="Helvetica,Arial,sans-serif"]
@@ -37,11 +36,13 @@ narrow [label="iiiiiiiiiiiiiiii"] wide [label="WWWWWWWWWWWWWWWW"] }"""
 _PROBE_TIMEOUT = 20.0
 
 
-class _EngineError(Exception):
-    """One engine gave no picture; says why."""
-
-
-def render_image(dot: str, fmt: Format, *, timeout_s: float = 60.0) -> bytes:
+def render_image(
+    dot: str,
+    fmt: Format,
+    *,
+    timeout_s: float = LIMIT_S,
+    tell: Callable[[float], None] = lambda _: None,
+) -> bytes:
     """The picture of a DOT text.
 
     Text stays text in SVG. Without any font on the machine the text of PNG and PDF becomes empty
@@ -51,12 +52,26 @@ def render_image(dot: str, fmt: Format, *, timeout_s: float = 60.0) -> bytes:
         dot: The graph in the DOT language.
         fmt: Format of the result.
         timeout_s: Seconds for layout and drawing together.
+        tell: Called every second with the seconds gone by.
 
     Raises:
         ImageError: There is no Graphviz, or it failed, or it took too long; says what to do.
     """
-    data = _draw(dot, fmt, time.monotonic() + timeout_s, timeout_s)
-    return with_native_tooltips(data) if fmt == "svg" else data
+    [drawn] = _draw([dot], fmt, [timeout_s], tell)
+    if isinstance(drawn, ImageError):
+        raise drawn
+    return with_native_tooltips(drawn) if fmt == "svg" else drawn
+
+
+def render_svgs(dots: Sequence[str], limits: Sequence[float]) -> list[bytes | ImageError]:
+    """The pictures of several DOT texts, drawn at the same time, or why one is missing.
+
+    Args:
+        dots: Graphs in the DOT language.
+        limits: Seconds for each of them.
+    """
+    drawn = _draw(dots, "svg", limits)
+    return [d if isinstance(d, ImageError) else with_native_tooltips(d) for d in drawn]
 
 
 @lru_cache(maxsize=1)
@@ -66,39 +81,38 @@ def fonts_available() -> bool:
     Without one, every letter becomes a box of the same width, which is what this looks for. True
     when it cannot be found out.
     """
-    try:
-        deadline = time.monotonic() + _PROBE_TIMEOUT
-        svg = _draw(_PROBE, "svg", deadline, _PROBE_TIMEOUT).decode()
-    except ImageError:
+    [svg] = _draw([_PROBE], "svg", [_PROBE_TIMEOUT])
+    if isinstance(svg, ImageError):
         return True
     widths = []
-    for corners in re.findall(r'<polygon[^>]* points="([^"]*)"', svg)[1:]:
+    for corners in re.findall(r'<polygon[^>]* points="([^"]*)"', svg.decode())[1:]:
         xs = [float(point.partition(",")[0]) for point in corners.split()]
         widths.append(max(xs) - min(xs))
     return len(widths) != 2 or widths[0] != widths[1]
 
 
-def _draw(dot: str, fmt: Format, deadline: float, timeout_s: float) -> bytes:
-    failures = []
-    for name, command in _engines(fmt):
-        try:
-            return _run(command, dot, fmt, deadline)
-        except subprocess.TimeoutExpired:
-            raise ImageError(
-                f"{name} needed more than {timeout_s:g} s to draw the graph; {_ADVICE}."
-            ) from None
-        except _EngineError as error:
-            failures.append(f"{name}: {error}")
-    if not failures:
-        raise ImageError(
+def _draw(
+    dots: Sequence[str],
+    fmt: Format,
+    limits: Sequence[float],
+    tell: Callable[[float], None] = lambda _: None,
+) -> list[bytes | ImageError]:
+    engines = _engines(fmt)
+    if not engines:
+        missing = ImageError(
             "there is no Graphviz to draw with; run `pip install 'pygraphviz>=2'`, which brings "
             "its own, or install the dot program, or use the .dot format."
         )
-    raise ImageError(f"Graphviz could not draw the graph ({'; '.join(failures)}); {_ADVICE}.")
+        return [missing for _ in dots]
+    layouts = [
+        Layout(dot.encode("utf-8", "backslashreplace"), fmt, list(engines), limit)
+        for dot, limit in zip(dots, limits, strict=True)
+    ]
+    return lay_out(layouts, tell)
 
 
-def _engines(fmt: Format) -> list[tuple[str, list[str]]]:
-    engines = []
+def _engines(fmt: Format) -> list[Engine]:
+    engines: list[Engine] = []
     program = shutil.which("dot")
     if program is not None:
         engines.append(("dot", [program, f"-T{fmt}"]))
@@ -119,34 +133,3 @@ def _pygraphviz_folder() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).resolve().parent.parent
-
-
-def _run(command: Sequence[str], dot: str, fmt: Format, deadline: float) -> bytes:
-    # With SERVER_NAME set, Graphviz takes itself for a web server and refuses files.
-    environment = {key: value for key, value in os.environ.items() if key != "SERVER_NAME"}
-    left = max(0.1, deadline - time.monotonic())
-    try:
-        done = subprocess.run(
-            command,
-            input=dot.encode("utf-8", "backslashreplace"),
-            capture_output=True,
-            timeout=left,
-            env=environment,
-            check=False,
-        )
-    except OSError as error:
-        raise _EngineError(str(error)) from error
-    if done.returncode == 0 and _SIGNATURES[fmt] in done.stdout[:2000]:
-        return done.stdout
-    raise _EngineError(_reason(done))
-
-
-def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The last line the child said, or how it ended."""
-    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    lines = [line for line in said if not line.startswith("Fontconfig")]
-    if lines:
-        return lines[-1][:200]
-    if done.returncode < 0:
-        return f"killed by signal {-done.returncode}"
-    return f"exit code {done.returncode}" if done.returncode else "no output"

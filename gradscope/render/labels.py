@@ -47,7 +47,8 @@ def label(canvas: Canvas, box: FoldedNode) -> str:
         rows = list(_small(op_base(box.ops[0][0])))
     else:
         rows = _op_rows(canvas, box)
-    cells = "".join(f"<TR>{cell}</TR>" for cell in [*rows, *_flag_rows(canvas, box)])
+    rows += [*_arrows_elsewhere(box), *_flag_rows(canvas, box)]
+    cells = "".join(f"<TR>{cell}</TR>" for cell in rows)
     table = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1"'
     return f"<<TABLE {table}>{cells}</TABLE>>"
 
@@ -189,6 +190,12 @@ def _nonfinite_kinds(stats: TensorStats) -> str:
         if count
     ]
     return ", ".join(kinds) or format_number(stats.l2_norm)
+
+
+def _arrows_elsewhere(box: FoldedNode) -> list[str]:
+    if not box.elsewhere:
+        return []
+    return _small(f"+ {format_integer(box.elsewhere)} more, tagged with its name")
 
 
 def _flag_rows(canvas: Canvas, box: FoldedNode) -> Iterable[str]:

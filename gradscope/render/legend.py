@@ -18,6 +18,7 @@ _FLOW = {"TB": "down", "BT": "up", "LR": "right", "RL": "left"}
 _KINDS = {
     "parameter": "sharp corners: parameter",
     "input": "folded corner: input",
+    "tag": "small box: stands for the large one with that name",
     "loop": "×N: repeats, one coloured cell per turn, the one nearest the loss first",
 }
 
@@ -95,7 +96,7 @@ def _is_unmeasured(box: FoldedNode) -> bool:
 
 def _shapes(canvas: Canvas) -> list[str]:
     """What shapes and lines mean, as far as the picture has them."""
-    boxes = canvas.folded.nodes
+    boxes = canvas.drawn.nodes
     kinds = {box.kind for box in boxes}
     way = f"{_FLOW[canvas.options.rankdir]} from the loss"
     if canvas.graph.backward_ran:

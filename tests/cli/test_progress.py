@@ -161,9 +161,14 @@ def test_nothing_where_a_line_cannot_be_taken_back(
 
 
 def on_terminal(folder: Path, *args: str, **env: str) -> str:
+    return shown_by(folder, "-m", "gradscope", "render", *args, **env)
+
+
+def shown_by(folder: Path, *python: str, **env: str) -> str:
+    """What a Python program shows on a terminal."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "gradscope", "render", *args],
+        [sys.executable, *python],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=theirs,

@@ -115,6 +115,30 @@ def test_the_options_of_render_are_taken(notebook: Notebook) -> None:
     assert "Looked for: accumulated gradient." in selected
 
 
+TRAINED = "import torch\ntorch.ones(3, requires_grad=True).sum().backward()"
+
+
+def test_names_of_files_cannot_move_the_cursor(notebook: Notebook) -> None:
+    told = notebook.run(f"%%gradscope -o 'a\x1b[2J\u202e.json'\n{TRAINED}")
+    assert "wrote a\\x1b[2J\\u202e.json." in told.out
+    assert Path("a\x1b[2J\u202e.json").is_file()
+
+
+def test_what_could_not_be_written_cannot_move_the_cursor(notebook: Notebook) -> None:
+    lines = f"{TRAINED}\nimport os; os.rmdir('b\x1b[2J')"
+    os.mkdir("b\x1b[2J")
+    told = notebook.run(f"%%gradscope -o 'b\x1b[2J/c.json'\n{lines}")
+    assert "could not write b\\x1b[2J/c.json: " in told.err
+    assert "\x1b" not in told.err
+
+
+@pytest.mark.parametrize("line", ["-o 'a\x1b[2J.txet'", "-o 'no\x1b[2J/a.json'", "--a\x1b[2J"])
+def test_mistakes_cannot_move_the_cursor(notebook: Notebook, line: str) -> None:
+    told = notebook.run(f"%%gradscope {line}\n{TRAINED}")
+    assert "[2J" in told.err
+    assert "\x1b" not in told.err
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gradscope.errors import ImageError
 from gradscope.model.finding import Report
 from gradscope.model.trace import Trace
+from gradscope.render.engine import TooLongError
 from gradscope.render.html_data import ranges
 from gradscope.render.html_edge import html_page
 from gradscope.render.html_graph import (
@@ -18,10 +20,9 @@ from gradscope.render.html_graph import (
     level_views,
     levels,
 )
-from gradscope.render.image import Format
 from gradscope.render.options import RenderOptions
 from gradscope.render.summary import chosen_graph
-from tests.builders import gpt2_like_graph, unrolled_rnn_graph
+from tests.builders import GraphBuilder, gpt2_like_graph, unrolled_rnn_graph
 from tests.render import reports
 
 
@@ -35,8 +36,11 @@ def report_of_gpt2() -> Report:
     )
 
 
-def blank(dot: str, fmt: Format) -> bytes:
-    return b'<svg viewBox="0 0 10 10" xmlns="http://www.w3.org/2000/svg"></svg>'
+BLANK = b'<svg viewBox="0 0 10 10" xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+def blank(dots: Sequence[str], limits: Sequence[float]) -> list[bytes | ImageError]:
+    return [BLANK for _ in dots]
 
 
 def test_levels_go_from_coarse_to_fine() -> None:
@@ -81,14 +85,54 @@ def test_levels_name_three_sizes() -> None:
 
 
 def test_a_level_that_fails_costs_only_itself() -> None:
-    def draw(dot: str, fmt: Format) -> bytes:
-        if dot.count(" -> ") > 200:
-            raise ImageError("too large.")
-        return blank(dot, fmt)
+    def draw(dots: Sequence[str], limits: Sequence[float]) -> list[bytes | ImageError]:
+        return [ImageError("too large.") if dot.count(" -> ") > 200 else BLANK for dot in dots]
 
     pictures, problems = draw_pictures(report_of_gpt2(), draw=draw)
     assert [picture.name for picture in pictures] == ["modules", "blocks"]
     assert problems == ["The graph's level ops is missing: too large."]
+
+
+def test_a_level_that_takes_too_long_says_how_to_get_it() -> None:
+    def draw(dots: Sequence[str], limits: Sequence[float]) -> list[bytes | ImageError]:
+        assert limits[0] > limits[1] == limits[2]
+        return [BLANK, BLANK, TooLongError("dot", limits[2])]
+
+    _, problems = draw_pictures(report_of_gpt2(), draw=draw)
+    assert problems == [
+        "The graph's level ops is missing: Graphviz needed more than 3 s;"
+        " `gradscope render -o graph.svg --max-nodes 400 --depth 99` draws it, with more patience."
+    ]
+
+
+def test_a_tangle_is_left_out_and_the_page_says_so() -> None:
+    b = GraphBuilder()
+    layer = [b.leaf(f"x{i}", ()) for i in range(9)]
+    for _ in range(9):
+        layer = [b.op("Add", *layer, shape=()) for _ in range(9)]
+    b.op("Stack", *layer, shape=(9,))
+    report = Report(Trace(steps=(reports.training_step(0, 1.0, b.graph()),)))
+    pictures, problems = draw_pictures(report, draw=blank)
+    assert all(len(p.folded.edges) < 200 for p in pictures)
+    assert problems == [
+        "A finer level of the graph, with 83 boxes, is left out: it has too many arrows for anyone"
+        " to follow; `gradscope render -o graph.svg --max-nodes 400 --depth 99` draws it all the"
+        " same."
+    ]
+    assert "A finer level of the graph" in html_page(report, RenderOptions())
+
+
+def test_levels_of_a_recurrent_network_are_told_and_quick() -> None:
+    graph = unrolled_rnn_graph(25, module=False)
+    report = Report(Trace(steps=(reports.training_step(0, 1.0, graph),)))
+    said: list[str] = []
+    started = time.perf_counter()
+    pictures, problems = draw_pictures(report, say=said.append)
+    assert time.perf_counter() - started < 3
+    assert problems == []
+    assert pictures[-1].name == "ops"
+    assert len(pictures[-1].folded.nodes) == len(graph.structure.nodes)
+    assert said == [f"the graph, levels {', '.join(picture.name for picture in pictures)}"]
 
 
 def test_no_graph_no_picture() -> None:

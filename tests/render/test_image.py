@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -11,8 +13,10 @@ import pytest
 
 from gradscope.errors import ImageError
 from gradscope.render import image
-from gradscope.render.image import Format, fonts_available, render_image
+from gradscope.render.engine import TooLongError
+from gradscope.render.image import Format, fonts_available, render_image, render_svgs
 from tests.builders import gpt2_like_graph, resnet_like_graph, unrolled_rnn_graph
+from tests.command import PYTHONPATH
 from tests.render.drawing import SVG, drawn, texts, tooltips
 
 SMALL = 'digraph { a [label="some words", tooltip="first\\nsecond"]; a -> b }'
@@ -115,6 +119,62 @@ def test_the_program_is_killed_when_it_takes_too_long(fake_dot: Path, tmp_path: 
 
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
+
+
+SLEEPY = """
+import sys, time
+dot = sys.stdin.read()
+time.sleep(0.1 if "quick" in dot else 30 if "never" in dot else 1)
+print("<svg>", dot)
+"""
+
+
+def test_several_are_drawn_at_the_same_time(fake_dot: Path) -> None:
+    program(fake_dot, SLEEPY)
+    started = time.monotonic()
+    drawn = render_svgs(["one", "quick", "two", "x" * 300_000], [20.0] * 4)
+    assert time.monotonic() - started < 3
+    assert [svg[:9] for svg in drawn if isinstance(svg, bytes)] == [
+        *(b"<svg> one", b"<svg> qui", b"<svg> two", b"<svg> xxx")
+    ]
+
+
+def test_one_that_takes_too_long_costs_only_itself(fake_dot: Path) -> None:
+    program(fake_dot, SLEEPY)
+    started = time.monotonic()
+    first, second, third = render_svgs(["quick 1", "never", "quick 2"], [20.0, 1.0, 20.0])
+    assert time.monotonic() - started < 10
+    assert isinstance(second, TooLongError)
+    assert second.limit_s == 1.0
+    assert [first, third] == [b"<svg> quick 1\n", b"<svg> quick 2\n"]
+
+
+def test_the_time_gone_by_is_told(fake_dot: Path) -> None:
+    program(fake_dot, "import time; time.sleep(2.5); print('<svg>')")
+    told: list[float] = []
+    render_image(SMALL, "svg", tell=told.append)
+    assert [round(seconds) for seconds in told] == [1, 2]
+
+
+def test_after_ctrl_c_no_child_is_left(fake_dot: Path, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    program(
+        fake_dot,
+        f"import os, time; open(f'{pids}/{{os.getpid()}}', 'w').close(); time.sleep(60)",
+    )
+    code = "from gradscope.render.image import render_svgs; render_svgs(['a', 'b'], [60, 60])"
+    command = [sys.executable, "-c", code]
+    env = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    child = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
+    while len(list(pids.iterdir())) < 2:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in said
+    for pid in pids.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.name), 0)
 
 
 @pytest.mark.usefixtures("no_dot")
