@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from gradscope.capture.source import is_own
 from gradscope.diagnose.engine import diagnose
 from gradscope.model.finding import Finding
 from gradscope.model.trace import Trace
@@ -86,11 +87,21 @@ class FindingsSoFar:
         try:
             report = diagnose(recording.trace(), select=select, ignore=ignore)
             self.text = _told([f for f in report.findings if f.severity != "info"])
-        except Exception:
+        except Exception as error:
+            if not _is_our_own(error):
+                raise
             self.text = ""  # the report at the end will say what failed
         took = self._clock() - started
         self._spent += took
         self._next = _GROWS * took
+
+
+def _is_our_own(error: Exception) -> bool:
+    """Whether it was raised here, and not by a signal handler of the program."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and is_own(trace.tb_frame.f_code.co_filename)
 
 
 def _told(findings: Sequence[Finding]) -> str:

@@ -131,7 +131,6 @@ class _Run:
         if os.getpid() != self.pid:
             return
         try:
-            from gradscope.capture.so_far import SoFar
             from gradscope.capture.tracer import Tracer
 
             tracer = Tracer(
@@ -141,7 +140,7 @@ class _Run:
                 user_roots=self.program.roots,
             )
             if self.attached is not None:
-                self.attached(SoFar(tracer))
+                self.attached(tracer.so_far)
             tracer.start()
         except Exception as error:
             self.notes.append(f"{NOT_ATTACHED}: {error!r}.")

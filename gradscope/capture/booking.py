@@ -71,6 +71,11 @@ class Booking:
         self._pending: list[Pending] = []
         self._nodes = 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no step waits for its numbers."""
+        return not self._pending
+
     def add(self, pending: Pending) -> None:
         """Takes a step whose engine run is over."""
         self._pending.append(pending)

@@ -13,6 +13,8 @@ from gradscope.model.trace import Level
 
 MAX_FLAGGED = 3
 MAX_KINDS = 4  # kinds of backward whose graphs are spread separately
+LARGE = 1000  # nodes of a graph from which keeping every one of the first costs too much
+FIRST_LARGE, LARGE_STRIDE = 3, 4  # so many of those, then every fourth
 
 
 class Schedule:
@@ -74,17 +76,18 @@ class Gallery:
         self._asked_for: dict[int, RawGraph] = {}
         self._room = max(1, options.max_graphs - MAX_FLAGGED - 1)
 
-    def choose(self, index: int, kind: Hashable) -> bool:
+    def choose(self, index: int, kind: Hashable, nodes: int) -> bool:
         """Whether the graph of the step that begins now will be kept for the spread.
 
         Args:
             index: The step.
             kind: What tells it from other kinds of backward, such as the line that called it.
+            nodes: Of the graph.
         """
         if self._exact or self._tail:
             return index in self._exact
         spread = self._spread_of(kind)
-        return spread.choose(index)
+        return spread.choose(index, LARGE_STRIDE if nodes >= LARGE else 1)
 
     def offer(
         self, index: int, raw: RawGraph, kind: Hashable, *, chosen: bool, flagged: bool
@@ -120,13 +123,14 @@ class Gallery:
 
     def kept(self) -> list[RawGraph]:
         """Every graph that is kept at the moment."""
-        kept = [
-            *self._flagged.values(),
-            *self._asked_for.values(),
-            *(raw for _, raw in [*self._last, *self._last_of.values()]),
-        ]
+        return list(self.kept_by_step().values())
+
+    def kept_by_step(self) -> dict[int, RawGraph]:
+        """The same by the index of their step."""
+        kept = {**self._flagged, **self._asked_for}
         for spread in self._spread.values():
-            kept += spread.kept.values()
+            kept.update(spread.kept)
+        kept.update([*self._last, *self._last_of.values()])
         return kept
 
     def _spread_of(self, kind: Hashable) -> _Spread:
@@ -144,11 +148,11 @@ class _Spread:
         self._met = 0
         self._places: dict[int, int] = {}  # step index → place among those met
 
-    def choose(self, index: int) -> bool:
-        """Whether to keep the next graph, of step ``index``."""
+    def choose(self, index: int, stride: int) -> bool:
+        """Whether to keep the next graph, of step ``index``; beyond the first only at a stride."""
         place = self._met
         self._met += 1
-        if place % self._stride:
+        if place % self._stride or (place >= FIRST_LARGE and place % stride):
             return False
         self._places[index] = place
         return True

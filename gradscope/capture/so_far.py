@@ -12,55 +12,86 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
+from gradscope.capture.calls import Calls
 from gradscope.capture.comments import suppressions
-from gradscope.capture.raw import RawGraph
-from gradscope.capture.tracer import Tracer
+from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.leaves import Leaves
+from gradscope.capture.schedule import Gallery
+from gradscope.capture.source import UserCode
+from gradscope.capture.steps import StepRecorder
+from gradscope.capture.updates import Ledger
 from gradscope.model.trace import Trace
 
 
 class SoFar:
-    """Looks into a tracer that is at work; for ``CaptureOptions.on_step`` only."""
+    """Looks at a recording that goes on; for ``CaptureOptions.on_step`` only.
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    Args:
+        target: What runs.
+        argv: Its arguments.
+        recorder: Listens to the engine.
+        booking: Keeps the steps.
+        gallery: Keeps the graphs.
+        ledger: Keeps updates and optimizers.
+        leaves: All of them.
+        calls: Those of the training loop.
+        forward: Knows the cuts and what was changed in place.
+        user: Knows the user's files.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        argv: tuple[str, ...],
+        *,
+        recorder: StepRecorder,
+        booking: Booking,
+        gallery: Gallery,
+        ledger: Ledger,
+        leaves: Leaves,
+        calls: Calls,
+        forward: ForwardRecorder,
+        user: UserCode,
+    ) -> None:
+        self._target, self._argv = target, argv
+        self._recorder = recorder
+        self._booking = booking
+        self._gallery = gallery
+        self._ledger = ledger
+        self._leaves = leaves
+        self._calls = calls
+        self._forward = forward
+        self._user = user
 
     @property
     def is_ready(self) -> bool:
         """Whether this is a moment at which a trace can be made."""
-        tracer = self._tracer
-        booked = not tracer._booking._pending and not tracer._ledger._events
-        return booked and tracer._steps.running <= 1  # the one that has just ended
+        booked = self._booking.is_settled and self._ledger.is_settled
+        return booked and self._recorder.running <= 1  # the one that has just ended
 
     @property
     def nodes(self) -> int:
         """Nodes of the latest graph, as a measure of the work."""
-        steps = self._tracer._booking.steps
+        steps = self._booking.steps
         return (steps[-1].node_count or 0) if steps else 0
 
     def trace(self) -> Trace:
         """What is recorded at this moment; call when it is ready."""
-        tracer, forward = self._tracer, self._tracer._forward
         builder = Builder()  # one of its own, so that nothing is kept that the run lets go of
-        graphs = {index: builder.build(raw) for index, raw in self._kept().items()}
-        steps = sorted(tracer._booking.steps, key=lambda step: step.index)
+        kept = self._gallery.kept_by_step()
+        graphs = {index: builder.build(raw) for index, raw in kept.items()}
+        steps = sorted(self._booking.steps, key=lambda step: step.index)
         return Trace(
-            target=tracer._target,
-            argv=tracer._argv,
+            target=self._target,
+            argv=self._argv,
             steps=tuple(replace(step, graph=graphs.get(step.index)) for step in steps),
-            updates=tuple(tracer._ledger.updates),
-            parameters=tuple(leaf.freeze() for leaf in tracer._leaves),
-            optimizers=tracer._ledger.optimizers.freeze(),
-            calls=tracer._calls.freeze(),
-            cuts=forward.cuts.freeze(tracer._leaves),
-            mutations=forward.mutations.freeze(),
-            suppressions=suppressions(tracer._user.files),
+            updates=tuple(self._ledger.updates),
+            parameters=tuple(leaf.freeze() for leaf in self._leaves),
+            optimizers=self._ledger.optimizers.freeze(),
+            calls=self._calls.freeze(),
+            cuts=self._forward.cuts.freeze(self._leaves),
+            mutations=self._forward.mutations.freeze(),
+            suppressions=suppressions(self._user.files),
         )
-
-    def _kept(self) -> dict[int, RawGraph]:
-        gallery = self._tracer._gallery
-        kept = {**gallery._flagged, **gallery._asked_for}
-        for spread in gallery._spread.values():
-            kept.update(spread.kept)
-        kept.update([*gallery._last, *gallery._last_of.values()])
-        return kept

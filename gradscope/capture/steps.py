@@ -196,7 +196,7 @@ class StepRecorder:
         if pending.level != "params":
             pending.raw = run.raw(self._forward)
             pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)
-            pending.chosen = self._gallery.choose(pending.index, pending.source)
+            pending.chosen = self._gallery.choose(pending.index, pending.source, pending.node_count)
             if pending.chosen and pending.level == "ops":
                 read_saved(pending.raw, run.walked.nodes, self._collector)
                 read_constants(pending.raw, run.walked.nodes)

@@ -42,6 +42,7 @@ from gradscope.capture.pause import Pause
 from gradscope.capture.quiet import let_pass, quiet
 from gradscope.capture.raised import script_error
 from gradscope.capture.schedule import Gallery
+from gradscope.capture.so_far import SoFar
 from gradscope.capture.source import UserCode, forget, message_of, place
 from gradscope.capture.stack import walk_limit
 from gradscope.capture.stats import Collector
@@ -65,6 +66,9 @@ class Tracer:
         target: What runs, for the report.
         argv: Its arguments.
         user_roots: Files or folders that count as the user's code wherever they lie.
+
+    Attributes:
+        so_far: Gives the trace while the recording goes on.
     """
 
     def __init__(
@@ -101,6 +105,18 @@ class Tracer:
             self._booking,
             self._gallery,
             Labels(self._user, self._leaves, self._modules),
+        )
+        self.so_far = SoFar(
+            target,
+            argv,
+            recorder=self._steps,
+            booking=self._booking,
+            gallery=self._gallery,
+            ledger=self._ledger,
+            leaves=self._leaves,
+            calls=self._calls,
+            forward=self._forward,
+            user=self._user,
         )
         self._verify = FunctionWatch()
         self._pause = Pause(self._forward)

@@ -89,6 +89,11 @@ class Ledger:
     def last_step(self, index: int) -> None:
         self.optimizers.last_step = index
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was seen is booked."""
+        return not self._events
+
     def install(self, undo: ExitStack) -> None:
         """Registers the global optimizer hooks; ``undo`` removes them."""
         self.optimizers.install(undo)

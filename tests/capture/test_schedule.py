@@ -10,7 +10,7 @@ import pytest
 from gradscope.capture.build import Builder
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.raw import RawGraph
-from gradscope.capture.schedule import Gallery, Schedule
+from gradscope.capture.schedule import LARGE, Gallery, Schedule
 from gradscope.errors import UsageError
 from gradscope.model.graph import Graph
 
@@ -26,12 +26,18 @@ def _raw() -> RawGraph:
     return cast(RawGraph, object())
 
 
-def _kept(steps: int, kinds: int = 1, late: int = 1, flagged: tuple[int, ...] = ()) -> list[int]:
+def _kept(
+    steps: int,
+    kinds: int = 1,
+    late: int = 1,
+    flagged: tuple[int, ...] = (),
+    nodes: int = LARGE - 1,
+) -> list[int]:
     """Step indices kept of a run whose steps are offered ``late`` at a time."""
     gallery = Gallery(CaptureOptions(), _NoBuilder())
     waiting = []
     for index in range(steps):
-        waiting.append((index, gallery.choose(index, index % kinds)))
+        waiting.append((index, gallery.choose(index, index % kinds, nodes)))
         if len(waiting) == late or index == steps - 1:
             for i, chosen in waiting:
                 gallery.offer(i, _raw(), i % kinds, chosen=chosen, flagged=i in flagged)
@@ -47,6 +53,16 @@ def test_first_last_and_an_even_spread_are_kept(steps: int, late: int) -> None:
     assert kept[-1] == steps - 1
     assert 7 <= len(kept) <= 16
     assert len({b - a for a, b in pairwise(kept[:-1])}) == 1
+
+
+@pytest.mark.parametrize("late", [1, 5])
+def test_of_large_graphs_fewer_of_the_first_are_kept(late: int) -> None:
+    assert _kept(3, late=late, nodes=LARGE) == [0, 1, 2]
+    assert _kept(10, late=late, nodes=LARGE) == [0, 1, 2, 4, 8, 9]
+    assert _kept(12, late=late) == list(range(12))
+    many = _kept(1000, late=late, nodes=LARGE)
+    assert {0, 999} < set(many)
+    assert 6 <= len(many) <= CaptureOptions().max_graphs
 
 
 @pytest.mark.parametrize("late", [1, 32])
@@ -68,7 +84,7 @@ def test_very_many_kinds_stay_bounded() -> None:
 def test_exact_steps_and_steps_from_the_end() -> None:
     gallery = Gallery(CaptureOptions(steps=(3, -2)), _NoBuilder())
     for index in range(10):
-        chosen = gallery.choose(index, None)
+        chosen = gallery.choose(index, None, 1)
         gallery.offer(index, _raw(), None, chosen=chosen, flagged=False)
     assert list(gallery.graphs(10)) == [3, 8]
 
@@ -112,6 +128,6 @@ def test_options_out_of_range_are_refused(bad: dict[str, int]) -> None:
 def test_exact_steps_alone_keep_nothing_else() -> None:
     gallery = Gallery(CaptureOptions(steps=(2, 5)), _NoBuilder())
     for index in range(10):
-        chosen = gallery.choose(index, None)
+        chosen = gallery.choose(index, None, 1)
         gallery.offer(index, _raw(), None, chosen=chosen, flagged=False)
     assert list(gallery.graphs(10)) == [2, 5]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def recorded(
         on_step(so_far)
 
     tracer = Tracer(CaptureOptions(every=1, on_step=step))
-    so_far = SoFar(tracer)
+    so_far = tracer.so_far
     tracer.start()
     try:
         body(so_far)
@@ -172,15 +173,27 @@ def test_nothing_is_looked_at_too_soon(forgetful: Trace) -> None:
     assert findings.text == ""
 
 
-def test_a_judge_that_fails_says_nothing(forgetful: Trace) -> None:
-    class Broken(Recorded):
-        def trace(self) -> Trace:
-            raise RuntimeError("dictionary changed size during iteration")
-
+def _failing_in(file: str, found: Trace) -> FindingsSoFar:
+    """A look that fails at a line of this file."""
+    scope: dict[str, Any] = {}
+    exec(compile("def trace():\n    raise RuntimeError('changed size')", file, "exec"), scope)
+    recording = Recorded(found, Clock())
+    recording.trace = scope["trace"]  # type: ignore[method-assign]
     findings = FindingsSoFar()
-    findings.attach(Broken(forgetful, Clock()))
+    findings.attach(recording)
+    return findings
+
+
+def test_a_judge_that_fails_says_nothing(forgetful: Trace) -> None:
+    findings = _failing_in(findings_so_far.__file__, forgetful)
     findings.look(1_000, 1e6)
     assert findings.text == ""
+
+
+def test_what_a_signal_handler_raises_during_a_look_comes_through(forgetful: Trace) -> None:
+    findings = _failing_in("train.py", forgetful)
+    with pytest.raises(RuntimeError, match="changed size"):
+        findings.look(1_000, 1e6)
 
 
 def test_the_worst_is_told_and_how_many_more_there_are(
