@@ -9,11 +9,9 @@ the source tells which of its statements stand in such a block.
 
 from __future__ import annotations
 
-import ast
 import linecache
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from time import perf_counter_ns
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,16 +22,22 @@ from torch import Tensor
 from gradscope.capture.build import function_name
 from gradscope.capture.cells import shown_file
 from gradscope.capture.dynamo import own_work
+from gradscope.capture.known import GET_DATA
 from gradscope.capture.leaves import Leaf
+from gradscope.capture.losing import into_losses
 from gradscope.capture.quiet import recover
 from gradscope.capture.slicing import Place, Slice, Switch, behind
 from gradscope.capture.source import UserCode, place
+from gradscope.capture.subject import subject
+from gradscope.capture.switching import Switching
+from gradscope.capture.ungraphed import Ungraphed
 from gradscope.capture.upstream import Reference, indices, leaves_behind
 from gradscope.model.events import Cut
 from gradscope.model.graph import Source
 
 if TYPE_CHECKING:
     from gradscope.capture.calls import Calls
+    from gradscope.capture.stats import Collector
     from gradscope.capture.windows import Windows
 
 MAX_LINES = 500
@@ -55,7 +59,7 @@ _NAMES = (
 def _functions() -> frozenset[Any]:
     found = {getattr(owner, name, None) for owner in (torch, Tensor) for name in _NAMES}
     kept = {f for f in found if callable(f) and not isinstance(f, type | torch.dtype)}
-    return frozenset({*kept, GET_GRAD})
+    return frozenset({*kept, GET_GRAD, GET_DATA})
 
 
 CUTTING = _functions()
@@ -83,6 +87,7 @@ class Cuts:
     Args:
         user: Tells the user's code.
         windows: Know where a node was made.
+        collector: Measures tensors.
 
     Attributes:
         last_step: Index of the step that began last.
@@ -90,17 +95,20 @@ class Cuts:
         dropped: Lines beyond the limit.
     """
 
-    def __init__(self, user: UserCode, windows: Windows) -> None:
+    def __init__(self, user: UserCode, windows: Windows, collector: Collector) -> None:
         self.last_step = -1
         self.own_ns = 0
         self.failures = 0
         self.dropped = 0
+        self._switching = Switching(user)
+        self.ungraphed = Ungraphed(user, self._switching, collector)
         self._user = user
         self._windows = windows
         self._calls: Calls | None = None
         self._seen: dict[tuple[int, int, int], _Seen] = {}
         self._count = 0
-        self._losses: dict[tuple[Place, ...], None] = {}
+        self._losses: dict[tuple[Place, ...], Cut | None] = {}
+        self._starts: dict[tuple[CodeType, int], tuple[Place, ...]] = {}
 
     def tell(self, calls: Calls) -> None:
         """Has reads of ``.grad`` where none will ever be, and lost checkpoints, noted there."""
@@ -108,18 +116,40 @@ class Cuts:
 
     @own_work
     def saw(self, function: Any, args: Sequence[Any], out: object) -> None:
-        """After a call of ``CUTTING`` that made no node; never raises."""
+        """After a call that made no node, of ``CUTTING`` or for ``Ungraphed``; never raises."""
         started = perf_counter_ns()
         try:
             with NO_FUNCTIONS():
                 if function == GET_GRAD:
                     self._grad(args[0], out, sys._getframe(2))
+                elif function not in CUTTING:
+                    self.ungraphed.saw(args, out, sys._getframe(2))
                 elif _with_graph(args) and not _requires_grad(out):
                     self._add(function, sys._getframe(2), args)
+                elif self.ungraphed.followed:
+                    self.ungraphed.passed_on(args, out)
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
+
+    def wants(self, args: Sequence[Any]) -> bool:
+        """Whether a call that made no node is to be seen though it is none of ``CUTTING``."""
+        try:
+            return self.ungraphed.wants(args)
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+            return False
+
+    @own_work
+    def switches(self, on: object) -> None:
+        """Before grad mode is switched on or off; never raises."""
+        try:
+            self._switching.before(on)
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
 
     @own_work
     def checkpointed(self, out: object) -> None:
@@ -136,13 +166,24 @@ class Cuts:
 
     def without_graph(self, frame: FrameType) -> None:
         """A backward is about to start from something that no graph leads to."""
+        found = self._places(frame)
+        if found and len(self._losses) < MAX_LOSSES:
+            self._losses[found] = self._switching.off(self.last_step)
+
+    def with_graph(self, frame: FrameType) -> None:
+        """A backward is about to start from something that has a graph."""
+        user = self._user.innermost(frame)
+        line = (user.f_code, user.f_lasti) if user is not None else None
+        if line is not None and line not in self._starts and len(self._starts) < MAX_LOSSES:
+            self._starts[line] = self._places(frame)
+
+    def _places(self, frame: FrameType) -> tuple[Place, ...]:
         found: list[Place] = []
         user = self._user.innermost(frame)
         while user is not None and len(found) < MAX_FRAMES:
             found.append((user.f_code.co_filename, place(user.f_code, user.f_lasti).line))
             user = self._user.innermost(user.f_back)
-        if found and len(self._losses) < MAX_LOSSES:
-            self._losses[tuple(found)] = None
+        return tuple(found)
 
     def freeze(self, leaves: Iterable[Leaf] = ()) -> tuple[Cut, ...]:
         """The finished, torch-free form, in the order in which each line was last seen."""
@@ -151,7 +192,11 @@ class Cuts:
         files = dict.fromkeys(seen.code.co_filename for seen in sites)
         slices = [behind(places, files) for places in self._losses]
         cuts = [_cut(seen, slices, known) for seen in sites]
-        switched = _switched(s for found in slices for s in found.switches)
+        cuts = into_losses(cuts, self._starts.values(), files, known)
+        cuts += self.ungraphed.freeze(known)
+        switched = [*_switched(s for found in slices for s in found.switches)]
+        shown = {cut.op for cut in switched}
+        cuts += dict.fromkeys(c for c in self._losses.values() if c and c.op not in shown)
         if any(cut.depth is not None for cut in cuts):
             return (*cuts, *switched)
         # Where only parameters were recorded no call was seen.
@@ -234,44 +279,3 @@ def _switched(switches: Iterable[Switch]) -> Iterator[Cut]:
 def line_of(file: str, number: int) -> Source:
     """A line of a file that is no frame's."""
     return Source(shown_file(file), number, linecache.getline(file, number).strip())
-
-
-@lru_cache(maxsize=4096)
-def subject(expression: str) -> str:
-    """What a call is about: ``h`` of ``h.detach()``, ``torch.argmax(h)``, ``h > 0``, ``h[0]``."""
-    try:
-        node = ast.parse(expression, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError):
-        return _of_statement(expression)
-    if isinstance(node, ast.Compare):
-        return ast.unparse(node.left)
-    if isinstance(node, ast.Attribute | ast.Subscript):
-        return ast.unparse(node.value)
-    return _of_call(node) if isinstance(node, ast.Call) else ""
-
-
-_LIBRARIES = frozenset({"torch", "F", "nn", "np", "functional"})
-
-
-def _of_call(node: ast.Call) -> str:
-    function = node.func
-    library = isinstance(function, ast.Attribute) and _root(function.value) in _LIBRARIES
-    if isinstance(function, ast.Attribute) and not library:
-        return ast.unparse(function.value)
-    return ast.unparse(node.args[0]) if node.args else ""
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _of_statement(text: str) -> str:
-    """``h`` of ``h += 1``."""
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError):
-        return ""
-    first = body[0] if body else None
-    return ast.unparse(first.target) if isinstance(first, ast.AugAssign) else ""

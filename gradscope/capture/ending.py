@@ -73,14 +73,18 @@ def name_the_rest(names: Names, leaves: Leaves, modules: ModuleTracker) -> None:
         modules.holders.read(prefix, root)
 
 
-def measure_leaves(leaves: Leaves, collector: Collector) -> None:
+def measure_leaves(leaves: Leaves, collector: Collector, forward: ForwardRecorder) -> None:
     """Takes the values that the leaves have now; of those the user let go the last seen stay."""
+    earlier = forward.ungraphed.values
     living = [(leaf, tensor) for leaf in leaves if (tensor := leaf.ref()) is not None]
     tickets = [collector.add(tensor) for _, tensor in living]
     collector.settle()
     for (leaf, _), ticket in zip(living, tickets, strict=True):
         if ticket:
             leaf.value = measured(ticket).stats()
+    for leaf in leaves:
+        if leaf.value is None and (seen := earlier.get(id(leaf.ref))):
+            leaf.value = measured(seen).stats()
 
 
 def frames_at_end(

@@ -18,6 +18,7 @@ from gradscope.capture.cuts import CUTTING, Cuts
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.held import Ticket
 from gradscope.capture.holders import Uses
+from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
@@ -25,6 +26,7 @@ from gradscope.capture.quiet import quiet, recover, tracing
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
 from gradscope.capture.stats import Collector
+from gradscope.capture.switching import SET_GRAD
 from gradscope.capture.windows import Result, ThreadRecord, Window, Windows
 
 counter: Callable[[], int] = torch._C._autograd._get_sequence_nr
@@ -50,7 +52,8 @@ class ForwardRecorder:
         self.uses = Uses()
         self.on_deep: Callable[[Any], None] = lambda node: None
         self.leaf_lines: dict[int, tuple[CodeType, int]] = {}
-        self.cuts = Cuts(user, self.windows)
+        self.cuts = Cuts(user, self.windows, collector)
+        self.ungraphed = self.cuts.ungraphed
         self.mutations = Mutations(user)
         self._user = user
         self._modules = modules
@@ -88,6 +91,8 @@ class ForwardRecorder:
                 operands = broadcast_operands(*arguments) if function in ELEMENTWISE else ()
                 self._note(function, before, after, out, depth, operands)
                 self.uses.note(arguments)
+                if self.ungraphed.followed:
+                    self.ungraphed.used(arguments, out)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -177,7 +182,7 @@ class ForwardRecorder:
 
     def _ticket(self, function: Any, tensor: Tensor) -> Ticket | None:
         """Has a result measured; a view of all of another tensor shows the numbers of that one."""
-        if function in _ALL_SEEN and tensor._is_view():
+        if function in ALL_SEEN and tensor._is_view():
             base = tensor._base
             if base is not None and base.numel() == tensor.numel():
                 return None
@@ -211,33 +216,6 @@ class ForwardRecorder:
         """Remembers what ``tensor.data`` gave: changing it changes the tensor, unseen."""
         if isinstance(tensor, Tensor) and isinstance(data, Tensor):
             self._data = (weakref.ref(data), weakref.ref(tensor))
-
-
-_GET_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
-
-
-def _in_place_functions() -> frozenset[Any]:
-    names = [n for n in dir(Tensor) if n.endswith("_") and not n.endswith("__")]
-    names += [n for n in dir(Tensor) if n.startswith("__i") and n != "__init__"]
-    found = {getattr(Tensor, name, None) for name in names}
-    found.update((torch.nn.functional.relu_, torch.relu_, Tensor.__setitem__))
-    found.update((_GET_DATA, Tensor.data.__set__))  # type: ignore[attr-defined]
-    return frozenset(f for f in found if callable(f) and f is not Tensor.__init_subclass__)
-
-
-def _whole_views() -> frozenset[Any]:
-    """Functions whose nodes are all of ``PLUMBING`` when their result is a view."""
-    names = (
-        "t T mT view view_as reshape transpose swapaxes permute movedim unsqueeze squeeze flatten"
-    )
-    owners = (torch, Tensor)
-    found = {getattr(owner, name, None) for owner in owners for name in names.split()}
-    return frozenset({getattr(f, "__get__", f) if not callable(f) else f for f in found if f})
-
-
-_IN_PLACE = _in_place_functions()
-_ALL_SEEN = _whole_views()
-_RUNS_ENGINE = frozenset({Tensor.backward, torch.autograd.backward, torch.autograd.grad})
 
 
 class ForwardMode(TorchFunctionMode):
@@ -283,9 +261,12 @@ class ForwardMode(TorchFunctionMode):
         recorder = self.recorder
         if not recorder.recording:
             return func(*args, **kwargs) if kwargs else func(*args)
-        if args and (func in _IN_PLACE or (kwargs and kwargs.get("inplace"))):
+        if args and (func in IN_PLACE or (kwargs and kwargs.get("inplace"))):
+            if func == SET_GRAD:
+                recorder.cuts.switches(args[0])
+                return func(*args)
             recorder.before_change(args[0])
-            if func == _GET_DATA:
+            if func == GET_DATA:
                 out = func(*args)
                 recorder.got_data(args[0], out)
                 recorder.cuts.saw(func, args, out)
@@ -294,9 +275,9 @@ class ForwardMode(TorchFunctionMode):
         before = counter()
         out = func(*args, **kwargs) if kwargs else func(*args)
         after = counter()
-        if after != before and func not in _RUNS_ENGINE:
+        if after != before and func not in RUNS_ENGINE:
             given = (*args, *kwargs.values()) if kwargs else args
             recorder.note(func, before, after, out, arguments=given)
-        elif func in CUTTING:
+        elif func in CUTTING or (args and recorder.cuts.wants(args)):
             recorder.cuts.saw(func, args, out)
         return out

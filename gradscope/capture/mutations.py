@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.build import function_name
-from gradscope.capture.cuts import subject
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.quiet import recover
 from gradscope.capture.source import UserCode, place, targets
+from gradscope.capture.subject import subject
 from gradscope.model.events import Mutation
 
 MAX_LINES = 64

@@ -91,6 +91,13 @@ class quiet:
             self._functions = None
 
 
+def grad_enabled() -> bool:
+    """Whether the user's program records a graph in this thread, inside ``quiet`` as well."""
+    opened = _open.get(threading.get_ident())
+    before = opened[0]._grad if opened else None
+    return torch.is_grad_enabled() if before is None else before
+
+
 def recover(error: BaseException) -> None:
     """At the way out of the capture: closes what was cut off, and lets pass what is not ours."""
     for opened in reversed(_open.pop(threading.get_ident(), ())):

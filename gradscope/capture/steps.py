@@ -159,6 +159,7 @@ class StepRecorder:
         )
         self._count += 1
         self._forward.cuts.last_step = self._forward.mutations.last_step = pending.index
+        self._forward.ungraphed.last_step = pending.index
         try:
             self._active.append(pending)
             self._prepare(pending, frame)
@@ -193,6 +194,8 @@ class StepRecorder:
                 leaf.sought = True
         if pending.node_count <= TINY and all(x.kind == "input" for x in run.leaves.values()):
             self._forward.cuts.without_graph(frame)
+        else:
+            self._forward.cuts.with_graph(frame)
         if pending.level != "params":
             pending.raw = run.raw(self._forward)
             pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)

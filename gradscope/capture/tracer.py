@@ -220,7 +220,7 @@ class Tracer:
             self._attempt(lambda: name_the_rest(names, self._leaves, self._modules))
             self._attempt(lambda: self._modules.holders.tell(self._leaves))
             self._attempt(lambda: self._forward.uses.tell(self._leaves))
-            self._attempt(lambda: measure_leaves(self._leaves, self._collector))
+            self._attempt(lambda: measure_leaves(self._leaves, self._collector, self._forward))
             graphs = self._attempt(
                 lambda: never_reached(names, self._forward, self._builder, self._walked)
             )

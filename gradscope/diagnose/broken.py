@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradscope.analysis.paths import op_base
+from gradscope.diagnose.around import inputs_of
 from gradscope.diagnose.nonfinite import (
     Origin,
     backward_origin,
@@ -13,12 +14,13 @@ from gradscope.diagnose.nonfinite import (
     hidden_by,
     input_values,
     is_empty_mean,
+    nan_source,
     touches_zero,
 )
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.singular import Advice, advice, empty_advice
-from gradscope.diagnose.words import name, node_name, number, op_in_line, some
+from gradscope.diagnose.words import name, node_name, number, op_in_line, place, some, variable_name
 from gradscope.model.finding import Finding, Where
 from gradscope.model.graph import Graph, Node
 from gradscope.model.stats import TensorStats
@@ -134,7 +136,23 @@ def _at_op(rule: Rule, broken: Broken, origin: Origin, node: Node) -> Finding:
 def _counsel(broken: Broken, origin: Origin, node: Node, values: tuple[TensorStats, ...]) -> Advice:
     if broken.code == "GS205":
         return empty_advice(op_base(node.op))
-    return advice(op_base(node.op), origin, values, masked=broken.mask is not None)
+    graph, masked = broken.graph, broken.mask is not None
+    source = nan_source(graph, node.id) if masked else None
+    if source is not None:
+        base = op_base(graph.structure.nodes[source].op)
+        return advice(base, origin, input_values(graph, source), masked=True)
+    probabilities = "" if masked else _squashed(graph, node.id)
+    return advice(op_base(node.op), origin, values, masked=masked, squashed=probabilities)
+
+
+def _squashed(graph: Graph, node: int) -> str:
+    """The op that made what goes into a logarithm as it is or as ``1 - p``; its base."""
+    structure = graph.structure
+    for below in inputs_of(structure, node)[:1]:
+        further = inputs_of(structure, below)
+        less = op_base(structure.nodes[below].op) in ("Rsub", "Sub") and len(further) == 1
+        return op_base(structure.nodes[further[0] if less else below].op)
+    return ""
 
 
 def _message(broken: Broken, origin: Origin) -> str:
@@ -162,9 +180,22 @@ def _what(origin: Origin) -> str:
 
 
 def _inputs(graph: Graph, origin: Origin) -> str:
-    """``: its input `s` goes from 0 to 3.2``."""
+    """``: its input `s` goes from 0 to 3.2``, or where the NaN in it comes from."""
+    source = nan_source(graph, origin.node)
+    if source is None:
+        ranges = _ranges(graph, origin.node)
+        return f": {ranges}" if ranges else ""
+    made = graph.structure.nodes[source]
+    ranges = _ranges(graph, source)
+    return f": NaN comes into it from {variable_name(made)}{place(made.source)}" + (
+        f" ({ranges})" if ranges else ""
+    )
+
+
+def _ranges(graph: Graph, node: int) -> str:
+    """``its input `s` goes from 0 to 3.2``."""
     told_of = []
-    for index in graph.structure.outgoing[origin.node]:
+    for index in graph.structure.outgoing[node]:
         edge = graph.structure.edges[index]
         stats = graph.value(edge.target, edge.output_nr)
         if stats is None or stats.min is None or stats.max is None:
@@ -172,7 +203,7 @@ def _inputs(graph: Graph, origin: Origin) -> str:
         target = graph.structure.nodes[edge.target]
         who = f" {name(target.label)}" if target.label else ""
         told_of.append(f"its input{who} {_range(stats)}")
-    return f": {', '.join(told_of[:2])}" if told_of else ""
+    return ", ".join(told_of[:2])
 
 
 def _range(stats: TensorStats) -> str:

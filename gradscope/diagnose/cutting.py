@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gradscope.diagnose.words import code, name, place
@@ -14,6 +15,7 @@ _SOFT = frozenset(
 _OFF = frozenset({"no_grad", "inference_mode", "set_grad_enabled"})
 _VALUES = frozenset({"detach", "data", "numpy", "tensor", "as_tensor", "new_tensor"})
 _NUMBERS = frozenset({"item", "tolist", "float", "int", "index"})
+_CHANGES = re.compile(r"\.(data|detach\(\))\s*(\.\w+_\(|\[[^]]*\]\s*[-+*/]?=(?!=)|[-+*/]?=(?!=))")
 CHOICES = frozenset({"argmin", "argmax", "argsort"})
 _COMPARISONS = {  # and what a line contains that makes one
     "eq": "==",
@@ -56,7 +58,13 @@ def likeliest_first(cuts: Sequence[Cut]) -> list[Cut]:
 
 
 def _kind(cut: Cut) -> int:
-    return 0 if cut.op in _VALUES else 1 if cut.op in _NUMBERS else 2
+    return 0 if cut.op in _VALUES or cut.op == "sample" else 1 if cut.op in _NUMBERS else 2
+
+
+def is_changed_there(cut: Cut) -> bool:
+    """Whether the line takes a leaf's values to change them: the average of a target network."""
+    text = cut.source.text if cut.source is not None else ""
+    return cut.op in ("data", "detach") and not cut.made_by and bool(_CHANGES.search(text))
 
 
 def _is_written(cut: Cut) -> bool:
@@ -70,11 +78,23 @@ def _is_written(cut: Cut) -> bool:
 def said_of(cut: Cut) -> str:
     """```out.argmax(1)` (train.py:6) has cut it off``."""
     source = cut.source
+    if cut.op == "grad_mode" or (cut.op == "inference_mode" and source is None):
+        return f"{_mode(cut)}, so that nothing is recorded"
     if cut.op in _OFF:
         return f"it was computed under {name(cut.op)}{place(source)}, where nothing is recorded"
     called = source.expression if source is not None else ""
     what = name(called or (code(source) if source is not None and source.text else cut.op))
     return f"{what}{place(source)} has cut it off from everything before"
+
+
+def _mode(cut: Cut) -> str:
+    if cut.op == "inference_mode":
+        return "inference mode is on"
+    source = cut.source
+    if source is None:
+        return "grad mode is off"
+    written = source.expression if "set_grad_enabled" in source.expression else code(source)
+    return f"grad mode is off since {name(written)}{place(source)}"
 
 
 STRAIGHT_THROUGH = (
@@ -86,6 +106,8 @@ STRAIGHT_THROUGH = (
 def advice_between(cut: Cut) -> tuple[str, str]:
     """The same where the cut lies between two layers, not between the model and the loss."""
     why, instead = advice(cut)
+    if cut.into_loss:
+        instead = "loss = loss + {}  # the tensor itself; .item() and float() only for the log"
     if cut.op in CHOICES:
         instead = "F.gumbel_softmax({}, hard=True)  # a choice that has a gradient; then @ table"
     elif cut.op in _COMPARISONS:
@@ -96,6 +118,10 @@ def advice_between(cut: Cut) -> tuple[str, str]:
 def advice(cut: Cut) -> tuple[str, str]:
     """Why it cuts, and what to write instead."""
     line = cut.source.text if cut.source is not None else ""
+    if cut.op == "grad_mode" and line and "set_grad_enabled" not in line:
+        return _SWITCHED_OFF, _BLOCK
+    if cut.op.endswith(".sample"):
+        return ADVICE["multinomial"]
     through_numpy = cut.op in ("detach", "data") and ".numpy()" in line
     return ADVICE.get("numpy" if through_numpy else cut.op, ADVICE["detach"])
 
@@ -106,8 +132,15 @@ _OUT_OF_TORCH = (
 )
 _STEPS = "Its result is an index or a count: it does not change with small changes of its input."
 _SWITCHED_OFF = "In there no graph is recorded, whatever requires a gradient."
+_BLOCK = "with torch.no_grad():  # around the evaluation only; no backward and no yield inside"
 
 ADVICE = {
+    "grad_mode": (
+        "It was never switched on again, and while it is off no graph is recorded, whatever "
+        "requires a gradient.",
+        "torch.set_grad_enabled(True)  # when the evaluation ends; or with torch.no_grad(): around "
+        "the evaluation only",
+    ),
     "detach": (
         "detach() gives the values without the graph behind them.",
         "{}  # without detach() where the loss is computed",
@@ -153,6 +186,11 @@ ADVICE = {
             "loss = -(log_prob * reward).mean()  # or a reparametrised sample, such as "
             "F.gumbel_softmax({})",
         ),
+    ),
+    "sample": (
+        "sample() draws under torch.no_grad(): its result does not lead to the parameters of the "
+        "distribution.",
+        "{}.rsample()  # the reparametrised sample, which has a gradient",
     ),
     **dict.fromkeys(
         ("no_grad", "inference_mode", "set_grad_enabled"),

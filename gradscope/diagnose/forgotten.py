@@ -8,6 +8,7 @@ from functools import cached_property
 from gradscope.analysis.paths import op_base, role
 from gradscope.diagnose.around import leaves_of, towards_leaves, towards_loss, users_of
 from gradscope.diagnose.front import is_forgotten_front
+from gradscope.diagnose.holding import Told, both, made_anew, wrong_holder
 from gradscope.diagnose.run import Run
 from gradscope.model.graph import Node, Source
 from gradscope.model.trace import Parameter
@@ -25,6 +26,7 @@ class Reason:
         module: The module that uses it.
         nodes: The op that uses it, in the graph of ``step``.
         step: Index of that step.
+        told: What is known beyond the kind.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Reason:
     module: str = ""
     nodes: tuple[int, ...] = ()
     step: int = 0
+    told: Told | None = None
 
     @property
     def certain(self) -> bool:
@@ -41,17 +44,17 @@ class Reason:
     @property
     def text(self) -> str:
         """The end of the message."""
-        return _TEXTS[self.kind][0]
+        return self.told.text if self.told else _TEXTS[self.kind][0]
 
     @property
     def cause(self) -> str:
         """One or two sentences."""
-        return _TEXTS[self.kind][1]
+        return self.told.cause if self.told else _TEXTS[self.kind][1]
 
     @property
     def fix(self) -> str:
         """What to change."""
-        return _TEXTS[self.kind][2]
+        return self.told.fix if self.told else _TEXTS[self.kind][2]
 
 
 _TEXTS = {
@@ -78,8 +81,8 @@ _TEXTS = {
         "optimizer.add_param_group({'params': [*layer.parameters()]})",
     ),
     "front": (
-        ", though all that is updated works on its result, and they are as random as on the day "
-        "they were made",
+        ", though what is updated works on the result, and the weights are still those of the "
+        "initialisation",
         "The optimizer was given the parameters of the part behind it alone, and backward runs "
         "through it for nothing.",
         "optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=lr)  "
@@ -104,9 +107,10 @@ class Reasons:
     """Finds reasons in one run; what several parameters need is computed once."""
 
     def __init__(self, run: Run) -> None:
+        self._run = run
         self._parameters = run.trace.parameters
-        self._trace = run.trace
         self._fronts: dict[int, bool] = {}
+        self._known: dict[str, Told | None] = {}
         self._graphs = [
             (step, graph)
             for step, graph in reversed(run.trace.graphs)
@@ -123,8 +127,26 @@ class Reasons:
             if users:
                 user = graph.structure.nodes[min(users)]
                 kind = self._kind(parameter, position, user)
-                return Reason(kind, user.source, user.module, (user.id,), step.index)
+                told = self._told(kind, parameter, user)
+                source = told.source if told is not None and told.source else user.source
+                return Reason(kind, source, user.module, (user.id,), step.index, told)
         return Reason("stale" if self._has_stale(parameter) else "unknown")
+
+    def _told(self, kind: str, parameter: Parameter, user: Node) -> Told | None:
+        """What the script's own names tell beyond the kind."""
+        if kind == "unregistered":
+            return made_anew(parameter, user)
+        if kind not in ("front", "head"):
+            return None
+        if kind not in self._known:
+            self._known[kind] = self._by_names(kind)
+        return self._known[kind]
+
+    def _by_names(self, kind: str) -> Told | None:
+        held = wrong_holder(self._run, self._idle) if kind == "front" else None
+        trained = [p for p in self._parameters if len(p.updates) and p.kind == "parameter"]
+        fix = both(self._idle, trained)
+        return held or (Told(*_TEXTS[kind][:2], fix) if fix else None)
 
     def _kind(self, parameter: Parameter, position: int, user: Node) -> str:
         updated = self._updated_users(position)
@@ -200,7 +222,7 @@ class Reasons:
     def _is_front(self, position: int) -> bool:
         if position not in self._fronts:
             graph = self._graphs[position][1]
-            self._fronts[position] = is_forgotten_front(self._trace, graph, self._idle)
+            self._fronts[position] = is_forgotten_front(self._run.trace, graph, self._idle)
         return self._fronts[position]
 
     def _leaves_of(self, position: int) -> dict[int, Node]:

@@ -119,6 +119,25 @@ def input_values(graph: Graph, node: int) -> tuple[TensorStats, ...]:
     return tuple(stats for stats in found if stats is not None)
 
 
+def nan_source(graph: Graph, node: int) -> int | None:
+    """The first op in front of a node whose result is NaN and goes into it; None if none is."""
+    stack = [node]
+    seen: set[int] = set()
+    first: list[int] = []
+    while stack:
+        here = stack.pop()
+        below = [t for t, nr in _measured_targets(graph, here) if _has_nan(graph.value(t, nr))]
+        if not below and here != node:
+            first.append(here)
+        stack += [target for target in below if target not in seen]
+        seen.update(below)
+    return min(first, key=lambda i: (graph.structure.nodes[i].order, i), default=None)
+
+
+def _has_nan(stats: TensorStats | None) -> bool:
+    return stats is not None and (bool(stats.nan_count) or math.isnan(stats.min or 0.0))
+
+
 def hidden_by(graph: Graph, origin: Origin) -> int | None:
     """The mask between the loss and an op that turned a gradient of 0 into one of NaN.
 

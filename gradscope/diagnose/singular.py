@@ -103,6 +103,20 @@ _OVERFLOW = Advice(
     "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # and a smaller learning rate",
     singular=False,
 )
+_PROBABILITIES = {
+    "Sigmoid": Advice(
+        "In floating point a sigmoid reaches 0 and 1 exactly, and log(0) is -Inf.",
+        "loss = F.binary_cross_entropy_with_logits(z, y)  # on what goes into the sigmoid; or "
+        "F.logsigmoid(z) for log(p) and F.logsigmoid(-z) for log(1 - p)",
+        singular=True,
+    ),
+    "Softmax": Advice(
+        "In floating point a softmax reaches 0 exactly, and log(0) is -Inf.",
+        "log_p = F.log_softmax(z, dim=-1)  # on what goes into the softmax; or "
+        "F.cross_entropy(z, y)",
+        singular=True,
+    ),
+}
 _MASK_FIX = "x = torch.where(mask, x, 1.0)  # make the masked values harmless before the op as well"
 _MASKED = Advice(
     "Where the mask cuts off the result, the op has no finite derivative: 0 × Inf is NaN.",
@@ -121,7 +135,9 @@ _NOTHING = Advice(
 )
 
 
-def advice(base: str, origin: Origin, inputs: Sequence[TensorStats], masked: bool) -> Advice:
+def advice(
+    base: str, origin: Origin, inputs: Sequence[TensorStats], masked: bool, squashed: str = ""
+) -> Advice:
     """Explains what an op did.
 
     Args:
@@ -129,7 +145,10 @@ def advice(base: str, origin: Origin, inputs: Sequence[TensorStats], masked: boo
         origin: Where finite turned into not finite.
         inputs: Forward values of its inputs, where they are known.
         masked: Whether a mask hid the result from the loss.
+        squashed: The op that made the input of a logarithm, without ``Backward0``.
     """
+    if base in ("Log", "Log2", "Log10") and squashed in _PROBABILITIES:
+        return _PROBABILITIES[squashed]
     large = any(LARGE < (stats.abs_max or 0.0) < math.inf for stats in inputs)
     found = _of_the_inputs(base, origin, inputs)
     if found is None and base in _AT_ZERO and not (large and base in _UNLESS_LARGE):

@@ -84,11 +84,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A call that took a tensor with a gradient and gave one without.
+    """A call that took a tensor with a gradient and gave one without, or grad mode off.
 
     Attributes:
         op: The torch function, such as ``detach``, ``argmax``, ``item``, ``numpy``; ``no_grad``
-            for any function under ``no_grad``.
+            for any function under ``no_grad``; ``grad_mode`` and ``inference_mode`` where a
+            backward began while grad mode was off, with the line that switched it off.
         source: The user's line.
         after_step: Index of the last step before it was first seen; -1 when none.
         count: How often it was seen.
@@ -99,6 +100,10 @@ class Cut:
             seen, was computed from; empty where that graph was too large.
         made_by: Autograd's name of the node that made what went in, when first seen; may be empty.
         made_at: The user's line that made it, where known.
+        into_loss: Whether, as the source is written, a loss that has a graph is computed from it;
+            only asked where a parameter behind it never gets a gradient.
+        steps: Of grad mode that the user switched off: before how many backwards the result went
+            into a layer that is trained.
     """
 
     op: str
@@ -110,6 +115,8 @@ class Cut:
     parameters: tuple[int, ...] = ()
     made_by: str = ""
     made_at: Source | None = None
+    into_loss: bool = False
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

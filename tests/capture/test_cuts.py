@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import gradscope
-from gradscope.capture.cuts import subject
 from gradscope.capture.slicing import behind
+from gradscope.capture.subject import subject
 from gradscope.model.events import Cut
 from gradscope.session import Session
 

@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.tracer import Tracer
 from gradscope.model.trace import Trace
@@ -70,6 +72,7 @@ def run(text: str, path: str) -> Trace:
             raise
     finally:
         trace = tracer.stop(error)
+        torch.set_grad_enabled(True)  # which some leave off
         sys.modules["__main__"] = ours
         linecache.cache.pop(path, None)
     assert (error is not None) == (announced is not None)

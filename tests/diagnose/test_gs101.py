@@ -151,6 +151,18 @@ def test_underflow_to_zero_on_the_way_is_told() -> None:
     assert finding.evidence["norm_input_side"] == 0.0
 
 
+def test_a_zero_of_other_making_is_not_told() -> None:
+    """Behind a weight that is still zero all is zero: that adds nothing to the decay before it."""
+    graph = layered([0.15] * 6, op="Relu")
+    layers = [n for n in graph.structure.nodes if n.op == "MmBackward0"]
+    first = min(layers, key=lambda node: node.order).id
+    zero = {**graph.gradients, (first, 0): stats(0.0, (4, 8))}
+    (plain,) = judge(run_of(graph), "GS101")
+    (hidden,) = judge(run_of(replace(graph, gradients=zero)), "GS101")
+    assert (plain.severity, hidden.severity) == ("warning", "warning")
+    assert "exactly 0" not in hidden.message
+
+
 @pytest.mark.parametrize(("op", "expected"), [("Tanh", 1), ("Relu", 0), ("Clamp", 0)])
 def test_a_sudden_zero_counts_only_behind_a_saturated_activation(op: str, expected: int) -> None:
     b = GraphBuilder()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from gradscope.diagnose import diagnose
 from gradscope.model.stats import TensorStats
 from tests.builders import GraphBuilder, line, trace_with
 from tests.diagnose.broken_traces import broken, chain, values, with_bad_path
+from tests.diagnose.script_runs import run
 from tests.diagnose.traces import INF, judge
 
 
@@ -89,3 +91,29 @@ def test_a_result_inside_a_composite_call_does_not_hide_where_it_began() -> None
 def test_no_other_rule_tells_it_too(code: str) -> None:
     graph = chain([("Mul", values(0.0, 1.0), broken("nan")), ("Log", None, 1.0)], broken("nan"))
     assert judge(trace_with(with_bad_path(graph, ["Log"])), code) == []
+
+
+PROBABILITY = """
+import torch
+
+torch.manual_seed(0)
+net = torch.nn.Linear(6, 3)
+x, y = 400 * torch.randn(32, 6), torch.randint(0, 3, (32,))
+p = {p}
+(-torch.log({q})).mean().backward()
+"""
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "words"),
+    [
+        ("torch.sigmoid(net(x))", "p", "binary_cross_entropy_with_logits"),
+        ("torch.sigmoid(net(x)).squeeze(1)", "1 - p", "F.logsigmoid(-z) for log(1 - p)"),
+        ("torch.softmax(net(x), 1)", "p[range(32), y]", "F.log_softmax(z, dim=-1)"),
+        ("net(x).relu()", "p", "torch.log(x.clamp_min(1e-12))"),
+    ],
+)
+def test_a_logarithm_of_probabilities(p: str, q: str, words: str, tmp_path: Path) -> None:
+    trace = run(PROBABILITY.format(p=p, q=q), str(tmp_path / "train.py"))
+    (finding,) = judge(trace, "GS202")
+    assert words in finding.fix

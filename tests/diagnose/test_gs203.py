@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gradscope.model.graph import Graph
 from tests.builders import GraphBuilder, stats, trace_with
 from tests.diagnose.broken_traces import broken
+from tests.diagnose.script_runs import run
 from tests.diagnose.traces import judge
 
 
@@ -54,3 +57,22 @@ def test_whatever_hides_the_result(mask: str) -> None:
 def test_a_derivative_that_is_infinite_by_itself_is_another_rule(graph: Graph) -> None:
     assert judge(trace_with(graph), "GS203") == []
     assert len(judge(trace_with(graph), "GS201")) == 1
+
+
+BRANCH = """
+import torch
+
+x = torch.tensor([-1.5, 0.5, 2.0], requires_grad=True)
+y = torch.where(x > 0, x.sqrt() * x.log(), torch.zeros_like(x))
+y.sum().backward()
+"""
+
+
+def test_nan_that_was_there_before_is_followed_to_where_it_comes_from(tmp_path: Path) -> None:
+    (finding,) = judge(run(BRANCH, str(tmp_path / "train.py")), "GS203")
+    assert finding.where.op == "MulBackward0"
+    assert (
+        "turned a gradient of 0 into NaN in 1 of 3 elements: NaN comes into it from `x.sqrt()` "
+        "(train.py:5) (its input `x` goes from -1.5 to 2); `WhereBackward0`"
+    ) in finding.message
+    assert "no real square root" in finding.cause

@@ -89,3 +89,40 @@ def test_a_number_wrapped_again() -> None:
 )
 def test_leaves_may_have_a_backward(trace: Trace) -> None:
     assert judge(trace, "GS302") == []
+
+
+CALLED = line(4, "torch.set_grad_enabled(False)", "torch.set_grad_enabled(False)")
+BLOCK = line(5, "with torch.no_grad():", "with torch.no_grad(): yield x")
+
+
+@pytest.mark.parametrize(
+    ("cut", "said", "fix"),
+    [
+        (
+            Cut("grad_mode", CALLED, depth=0),
+            "grad mode is off since `torch.set_grad_enabled(False)` (train.py:4), so that",
+            "torch.set_grad_enabled(True)",
+        ),
+        (
+            Cut("grad_mode", BLOCK, depth=0),
+            "grad mode is off since `with torch.no_grad():` (train.py:5), so that",
+            "no backward and no yield inside",
+        ),
+        (Cut("grad_mode", None, depth=0), "grad mode is off, so that", "no_grad()"),
+        (Cut("inference_mode", None, depth=0), "inference mode is on, so that", "no_grad()"),
+    ],
+)
+def test_grad_mode_that_was_never_switched_on_again(cut: Cut, said: str, fix: str) -> None:
+    (finding,) = judge(stopped(DETACHED, cuts=(TARGET, cut)), "GS302")
+    assert said in finding.message
+    assert finding.where.source == (cut.source or BACKWARD)
+    assert fix in finding.fix
+
+
+def test_what_is_not_known_is_not_claimed() -> None:
+    trace = replace(stopped(DETACHED), parameters=(parameter(),))
+    (finding,) = judge(trace, "GS302")
+    assert finding.message.endswith(
+        "no parameter leads to it, or it was computed while grad mode was off"
+    )
+    assert "grad mode on" in finding.fix

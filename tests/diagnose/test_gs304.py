@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gradscope.model.graph import Graph, Traits
+from gradscope.model.stats import TensorStats
 from gradscope.model.trace import Trace
 from tests.builders import GraphBuilder, line
 from tests.diagnose.graph_traces import idle, trained
@@ -99,3 +100,35 @@ def test_a_normalisation_that_never_sees_training(graphs: list[Graph], expected:
     assert len(found) == expected
     for finding in found:
         assert "`bn` (train.py:7) ran in eval mode in all 4 backwards" in finding.message
+
+
+def with_frozen_head(rms: float, *, owned: bool = True, frozen: int = 5) -> Trace:
+    """As ``with_frozen``, with values, whose largest is twice the root mean square."""
+    trace = with_frozen(6, frozen)
+    *known, head = trace.parameters
+    values = TensorStats((8, 8), "float32", "cpu", 64, rms * 8, -2 * rms, 2 * rms)
+    optimizers = head.optimizers if owned else ()
+    changed = replace(head, shape=(8, 8), value=values, optimizers=optimizers)
+    return replace(trace, parameters=(*known, changed))
+
+
+def test_a_random_head_that_the_optimizer_holds_is_told() -> None:
+    (finding,) = judge(with_frozen_head(0.5), "GS304")
+    assert finding.severity == "info"
+    assert finding.message == (
+        "`net.l5.weight` is frozen and as random as when it was made, though `SGD` holds it and "
+        "`net.l5` (train.py:15) is the last layer before the loss, behind layers that are updated"
+    )
+    assert finding.fix.startswith("net.l5.requires_grad_(True)")
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        with_frozen_head(0.2),  # trained elsewhere
+        with_frozen_head(0.5, owned=False),
+        with_frozen_head(0.5, frozen=0),  # in no graph
+    ],
+)
+def test_a_head_that_is_frozen_on_purpose(trace: Trace) -> None:
+    assert judge(trace, "GS304") == []

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from gradscope.model.events import OptimizerFacts
+from gradscope.model.trace import Trace
+from tests.builders import line
 from tests.diagnose.loop_traces import CLEAR, called, loop, starved
 from tests.diagnose.traces import judge
 
@@ -58,3 +62,96 @@ def test_an_update_that_found_another_gradient_is_healthy() -> None:
     trace = loop(6)
     updates = tuple(replace(u, starved=1) for u in trace.updates)
     assert judge(replace(trace, updates=updates), "GS402") == []
+
+
+def micro_batches(
+    n: int = 6,
+    *,
+    per_update: int = 4,
+    losses: Callable[[int], float] = lambda i: 1.0 + i * 7 % 5,
+    taken: float = 1.0,
+    fresh: int = 1,
+) -> Trace:
+    """A loop that clears before every backward and steps after several.
+
+    Args:
+        n: How many updates.
+        per_update: Backwards before each.
+        losses: The loss of each backward.
+        taken: Norm of what each step takes; every backward gives 1.
+        fresh: Contributions that each update finds.
+    """
+    trace = loop(n, per_update=per_update, losses=losses, fresh=fresh)
+    (owned,) = trace.parameters
+    history = replace(
+        owned.updates,
+        lost=array("i", [per_update - fresh] * n),
+        grad_norm=array("d", [taken] * n),
+    )
+    trace = replace(trace, parameters=(replace(owned, updates=history),))
+    places = [(i - 1, i // per_update - 1) for i in range(n * per_update)]
+    return called(trace, "zero_grad", places)
+
+
+def test_micro_batches_of_which_only_the_last_counts() -> None:
+    (finding,) = judge(micro_batches(), "GS402")
+    assert finding.severity == "warning"
+    assert finding.where.source == CLEAR
+    assert finding.message == (
+        "`optimizer.zero_grad()` (train.py:22) clears the gradients at every one of 4 backwards, "
+        "so that SGD.step() (train.py:24) finds the last one only (6 of 6 steps)"
+    )
+    assert (finding.seen, finding.of, finding.steps) == (6, 6, (3, 23))
+    assert finding.evidence["backwards_per_step"] == 4
+    assert finding.cause.startswith("3 of 4 backwards are thrown away")
+
+
+@pytest.mark.parametrize(
+    ("trace", "why"),
+    [
+        (micro_batches(2), "too few steps"),
+        (micro_batches(per_update=1), "a step for every backward"),
+        (micro_batches(per_update=2), "the first of two may be a probe"),
+        (micro_batches(fresh=4), "nothing was cleared"),
+        (micro_batches(taken=0.3), "the step took something else than the last gradient"),
+        (micro_batches(losses=lambda i: 1.0 + i % 4), "each pass climbs from the one before"),
+        (micro_batches(losses=lambda i: 1.0), "the same data again and again"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_ways_to_clear_before_a_backward_are_healthy(trace: Trace, why: str) -> None:
+    assert judge(trace, "GS402") == [], why
+
+
+def test_backwards_of_two_lines_are_no_micro_batches() -> None:
+    trace = micro_batches()
+    steps = tuple(
+        replace(s, source=line(19, "probe.backward()")) if s.index % 4 == 0 else s
+        for s in trace.steps
+    )
+    assert judge(replace(trace, steps=steps), "GS402") == []
+
+
+def test_steps_of_another_player_in_between_excuse_it() -> None:
+    trace = micro_batches()
+    other = [replace(u, after_step=u.after_step - 2, optimizer="Adam") for u in trace.updates]
+    both = sorted([*trace.updates, *other], key=lambda u: u.after_step)
+    updates = tuple(replace(u, index=i) for i, u in enumerate(both))
+    (owned,) = trace.parameters
+    rows = array("i", [u.index for u in updates if u.optimizer == "SGD"])
+    owned = replace(owned, updates=replace(owned.updates, update=rows))
+    facts = (*trace.optimizers, OptimizerFacts("Adam"))
+    changed = replace(trace, updates=updates, parameters=(owned,), optimizers=facts)
+    assert judge(changed, "GS402") == []
+    together = tuple(
+        replace(u, after_step=u.after_step + 2) if u.optimizer == "Adam" else u for u in updates
+    )
+    assert len(judge(replace(changed, updates=together), "GS402")) == 1
+
+
+def test_without_a_line_that_clears_nothing_is_said() -> None:
+    trace = micro_batches()
+    assert judge(replace(trace, calls=()), "GS402") == []
+    others = tuple(replace(call, label="Adam") for call in trace.calls)
+    facts = (*trace.optimizers, OptimizerFacts("Adam"))
+    assert judge(replace(trace, calls=others, optimizers=facts), "GS402") == []

@@ -73,3 +73,43 @@ def test_real_losses(call: str, reduction: str, expected: list[int], tmp_path: P
     text = BY_REDUCTION.format(call=call, reduction=reduction)
     found = judge(run(text, str(tmp_path / "train.py")), "GS603")
     assert [f.where.source.line for f in found if f.where.source] == expected
+
+
+WEIGHTED = """
+import torch
+
+torch.manual_seed(0)
+features, score = torch.nn.Linear(4, 5), torch.nn.Linear(4, 1)
+opt = torch.optim.SGD([*features.parameters(), *score.parameters()], lr=1e-3)
+x = torch.randn(16, 4)
+for step in range(5):
+    z, s = features(x), score(x).squeeze(1)
+    row = z.pow(2).mean(1)
+    loss = {loss}
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+"""
+ROWS = "(z - torch.logsumexp(z, {dim}, keepdim=True)).exp()"
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("(s * row).sum()", 1),
+        ("(torch.softmax(s, 0) * row).sum()", 0),
+        ("(torch.log_softmax(s, 0).exp() * row).sum()", 0),
+        ("(s.exp() / s.exp().sum() * row).sum()", 0),
+        ("(z.exp() / z.exp().sum(1, keepdim=True) * z).sum()", 1),
+        ("(z.exp() / z.exp().sum(0) * z).sum()", 0),
+        ("(torch.softmax(z, 1) * z).sum()", 1),
+        (f"({ROWS.format(dim=0)} * z).sum()", 0),
+        (f"({ROWS.format(dim=1)} * z).sum()", 1),
+        ("((z - torch.logsumexp(z, (0, 1))).exp() * z).sum()", 0),
+        ("((-torch.logsumexp(z, 0)[None] + z).div(0.5).exp() * z * z).sum()", 0),
+        ("(torch.softmax(s, 0) * row).sum() * 0 + row.sum()", 0),  # no sum is the loss itself
+    ],
+)
+def test_what_is_weighted_by_a_share_of_the_rows(loss: str, expected: int, tmp_path: Path) -> None:
+    found = judge(run(WEIGHTED.format(loss=loss), str(tmp_path / "train.py")), "GS603")
+    assert len(found) == expected

@@ -55,6 +55,31 @@ def test_a_bias_used_elsewhere_or_heard_once_is_not_told() -> None:
     assert judge(run_of(resnet_like_graph()), "GS606") == []
 
 
+TWICE = """
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+opt = torch.optim.SGD(net.parameters(), lr=1e-9)
+for _ in range(4):
+    a, b = net(torch.randn(12, 6)), net(torch.randn(12, 6))
+    loss = (a - b).square().mean(){more}
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [("", ["net.0.bias"]), (" + net[0](torch.ones(2, 6)).square().mean()", [])],
+)
+def test_a_layer_that_runs_twice(more: str, expected: list[str], tmp_path: Path) -> None:
+    trace = run(TWICE.format(more=more), str(tmp_path / "twins.py"))
+    assert [f.where.parameter for f in judge(trace, "GS606")] == expected
+
+
 SCRIPT = """
 import torch
 from torch import nn

@@ -80,3 +80,13 @@ def test_one_finding_per_function_for_its_worst_input() -> None:
 def test_unasked_it_is_neither_checked_nor_skipped() -> None:
     report = diagnose(Trace(), select=["GS607"])
     assert (report.findings, report.skipped, report.checked) == ((), (), ())
+
+
+def test_a_gradient_that_is_left_out_is_a_warning_that_names_the_class() -> None:
+    inputs = (InputCheck(1, "w", slopes(lambda i, d: 0.0), given=False),)
+    trace = Trace(functions=(FunctionCheck("MyLinear", line(8, "def backward(ctx, g):"), inputs),))
+    (finding,) = diagnose(trace, select=["GS607"]).findings
+    assert finding.severity == "warning"
+    assert "`MyLinear.backward` returns None for `w`" in finding.message
+    assert finding.fix.startswith("torch.autograd.gradcheck(MyLinear.apply, inputs)")
+    assert "None" in finding.fix

@@ -10,7 +10,7 @@ from tests.diagnose.script_runs import SCRIPTS, expected
 from tests.diagnose.test_scripts import VARIANTS, judge_script
 
 TOLD = sorted((SCRIPTS / "told").glob("*.py"))
-CODES = ("GS304", "GS305", "GS306", "GS408", "GS504", "GS604")
+CODES = ("GS304", "GS305", "GS306", "GS408", "GS503", "GS504", "GS604")
 
 
 def found(script: Path, seed: int, scale: float, tmp_path: Path) -> list[tuple[str, str, int]]:

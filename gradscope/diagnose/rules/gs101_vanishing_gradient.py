@@ -4,6 +4,8 @@ What: Within one backward, the size of the gradient at the outputs of the ops on
 (the way on which most of it reaches the ops farthest from the loss) falls by more than a factor
 of 1,000, steadily, over at least four of them; or it underflows to exactly 0 on the way. The size
 is measured from the output of the last layer on, so a converged or rescaled loss changes nothing.
+A single branch of a block, such as the queries of an attention above frozen layers, is none of
+this: most of the fall lies in one layer there, or another branch that lies as far is well off.
 
 Why it hurts: The first layers learn that many times more slowly than the last ones, or not at
 all. They keep their random initial weights, and what they throw away the others cannot use.
@@ -24,9 +26,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gradscope.analysis.paths import op_base
 from gradscope.diagnose.blame import Blame, blame
+from gradscope.diagnose.branches import is_front
 from gradscope.diagnose.depth import Trend
 from gradscope.diagnose.persistence import Habit, find_habit, graded
 from gradscope.diagnose.rule import CannotJudgeError, Rule
@@ -50,12 +54,18 @@ def check(run: Run) -> Iterator[Finding]:
     for story in run.stories:
         habit = find_habit(run, story, vanishes, through_time=False)
         if habit is not None:
-            yield _finding(run, habit)
+            seen = tuple((index, _with_its_own_zero(trend)) for index, trend in habit.seen)
+            yield _finding(run, replace(habit, seen=seen))
 
 
 def vanishes(trend: Trend) -> bool:
     """Whether the gradient shrinks steadily past the bar, or dies of being small."""
-    return trend.sustained(-1) or _dies(trend)
+    return (trend.sustained(-1) or _dies(trend)) and is_front(trend)
+
+
+def _with_its_own_zero(trend: Trend) -> Trend:
+    """Without a zero that other things made: a weight that starts at 0 hides all behind it."""
+    return trend if _dies(trend) else replace(trend, zero=None)
 
 
 def _dies(trend: Trend) -> bool:

@@ -3,11 +3,14 @@
 What: An optimizer holds the parameter, steps again and again, other parameters get gradients, and
 this one gets None from every backward (not 0: nothing connects it with the loss) and no update. It
 is a warning where the omission cannot be a choice: what was computed from the parameter and only
-its likes was cut out of the graph, at a line that is named, or no backward ever used it, or an
-optimizer finds no gradient at all in any of its steps, or a group of parameters is handed over in
-the middle of training, to be trained from then on, and is still frozen. A layer that is simply not
-used is only told. Other frozen parameters, target networks and teachers, which no optimizer holds,
-are not looked at.
+its likes was cut out of the graph, at a line that is named (``sample()`` in the place of
+``rsample()`` among them), or goes into a loss as a plain number, or a custom Function gets a
+gradient and returns None for it, or trained layers work on what a block under ``no_grad()`` made of
+weights that still are as random as on the first day, or no backward ever used it, or an optimizer
+finds no gradient at all in any of its steps, or a group of parameters is handed over in the middle
+of training, to be trained from then on, and is still frozen. A layer that is simply not used is
+only told. Other frozen parameters, target networks and teachers, which no optimizer holds, are not
+looked at.
 
 Why it hurts: The parameter keeps its initial value for ever.
 

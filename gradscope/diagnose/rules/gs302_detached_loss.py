@@ -113,6 +113,8 @@ def _without_cut(run: Run) -> str:
     frozen = [p for p in run.trace.parameters if p.kind == "parameter" and not p.requires_grad]
     if frozen and len(frozen) == len(run.trace.parameters):
         return f": requires_grad is False for {count(len(frozen), 'parameter')} of {len(frozen)}"
+    if any(p.requires_grad for p in run.trace.parameters):
+        return ": no parameter leads to it, or it was computed while grad mode was off"
     return ": nothing that it was computed from requires a gradient"
 
 
@@ -133,11 +135,11 @@ def _cause(run: Run, cut: Cut | None) -> str:
         return advice(cut)[0]
     return (
         "The parameters are frozen, the loss was computed from other tensors than the parameters, "
-        "or outside torch."
+        "outside torch, or while grad mode was off."
     )
 
 
 def _fix(run: Run, cut: Cut | None) -> str:
     if cut is not None:
         return advice(cut)[1].replace("{}", cut.variable or "out")
-    return "loss = criterion(model(x), y)  # from parameters with requires_grad=True"
+    return "loss = criterion(model(x), y)  # from parameters with requires_grad=True, grad mode on"

@@ -1,9 +1,11 @@
 """A layer is frozen though layers before and behind it train, or a norm layer never sees training.
 
 What: A layer's parameters do not require a gradient, those of layers on both sides of it are
-updated, and it is one of few: most of the model trains. Or a batch normalisation whose weights are
-updated ran in eval mode in every backward. A frozen front (a backbone, an embedding), a frozen end
-(a judge of the result), a frozen rest around adapters and frozen normalisations are none of this.
+updated, and it is one of few: most of the model trains. Or the last layer before the loss is frozen
+while what lies before it trains, an optimizer that steps was given it, and it still is as random as
+when it was made. Or a batch normalisation whose weights are updated ran in eval mode in every
+backward. A frozen front (a backbone, an embedding), another frozen end (a judge of the result), a
+frozen rest around adapters and frozen normalisations are none of this.
 
 Why it hurts: A frozen hole keeps its random weights, and what is trained has to learn around it. A
 normalisation in eval mode divides by statistics that training never updates. Both may be meant,
@@ -26,11 +28,12 @@ from collections.abc import Iterator, Sequence
 
 from gradscope.analysis.paths import op_base
 from gradscope.diagnose.around import leaves_of, towards_leaves, towards_loss, users_of
+from gradscope.diagnose.fresh import is_fresh
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import count, name, place, some
 from gradscope.model.finding import Finding, Where
-from gradscope.model.graph import Graph, Node
+from gradscope.model.graph import Graph, Node, Structure
 from gradscope.model.trace import Parameter, Step
 
 RULE = Rule("GS304", "unexpectedly-frozen", "A frozen layer, or one in eval mode, amid training.")
@@ -47,6 +50,8 @@ def check(run: Run) -> Iterator[Finding]:
     holes = _holes(run, *graphs[-1])
     if holes:
         yield _hole(graphs, holes)
+    for parameter, node in _heads(run, graphs[-1][1])[:1]:
+        yield _head(graphs, parameter, node)
     still = _in_eval_mode(run, graphs)
     if still:
         yield _eval(graphs, still)
@@ -59,20 +64,46 @@ def _holes(run: Run, step: Step, graph: Graph) -> list[tuple[Parameter, Node]]:
     if not frozen or not _are_few(frozen, trained):
         return []
     structure = graph.structure
-    ops = {node.module: node for node in reversed(structure.nodes) if node.kind == "op"}
-    updated = {p.index for p in trained}
-    users = {
-        user
-        for index, leaf in leaves_of(graph).items()
-        if index in updated
-        for user in users_of(structure, leaf.id)
-    }
+    ops, users = _ops(structure), _users(graph, trained)
     return [
         (p, ops[p.module])
         for p in frozen
         if p.module in ops
         and towards_loss(structure, [ops[p.module].id]) & users
         and towards_leaves(structure, [ops[p.module].id]) & users
+    ]
+
+
+def _ops(structure: Structure) -> dict[str, Node]:
+    """The op that each module's result comes from."""
+    return {node.module: node for node in reversed(structure.nodes) if node.kind == "op"}
+
+
+def _users(graph: Graph, parameters: Sequence[Parameter]) -> set[int]:
+    leaves = leaves_of(graph)
+    return {
+        user
+        for parameter in parameters
+        if parameter.index in leaves
+        for user in users_of(graph.structure, leaves[parameter.index].id)
+    }
+
+
+def _heads(run: Run, graph: Graph) -> list[tuple[Parameter, Node]]:
+    """The last layer before the loss where it is frozen, random, and handed to an optimizer."""
+    stepping = {update.optimizer for update in run.trace.updates}
+    frozen = [p for p in run.trace.parameters if _is_frozen(p)]
+    given = [p for p in frozen if stepping.intersection(p.optimizers) and is_fresh(p)]
+    structure = graph.structure
+    ops = _ops(structure)
+    users = _users(graph, [p for p in run.trace.parameters if len(p.updates)])
+    layers = users | {ops[p.module].id for p in frozen if p.module in ops}
+    found = [(p, ops[p.module]) for p in given if p.module in ops]
+    return [
+        (p, node)
+        for p, node in found
+        if not towards_loss(structure, [node.id]) & layers
+        and towards_leaves(structure, [node.id]) & users
     ]
 
 
@@ -141,6 +172,30 @@ def _hole(graphs: Sequence[tuple[Step, Graph]], holes: Sequence[tuple[Parameter,
         "had it.",
         fix=f"{node.module or 'layer'}.requires_grad_(True)  # before the optimizer is made",
         silence="--ignore GS304 where the layer is fixed on purpose.",
+    )
+
+
+def _head(graphs: Sequence[tuple[Step, Graph]], parameter: Parameter, node: Node) -> Finding:
+    return RULE.finding(
+        "info",
+        f"{name(parameter.name)} is frozen and as random as when it was made, though "
+        f"{some([*parameter.optimizers])} holds it and {name(node.module)}{place(node.source)} is "
+        "the last layer before the loss, behind layers that are updated",
+        where=Where(
+            parameter=parameter.name,
+            op=node.op,
+            module=node.module,
+            source=node.source,
+            nodes=(node.id,),
+            step=graphs[-1][0].index,
+        ),
+        steps=(graphs[0][0].index, graphs[-1][0].index),
+        seen=len(graphs),
+        of=len(graphs),
+        evidence={"parameters": 1, "elements": parameter.count},
+        cause="requires_grad was switched off for more than the part that was trained before.",
+        fix=f"{node.module}.requires_grad_(True)  # before the optimizer is made",
+        silence="Not handing over to the optimizer what stays frozen.",
     )
 
 

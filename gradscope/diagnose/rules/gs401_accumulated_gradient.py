@@ -3,7 +3,8 @@
 What: At an update of a parameter, by an optimizer or by hand, its ``.grad`` still holds what was
 added before that parameter's previous update, besides what was added since. Several backwards per
 update (micro-batches, two losses, LBFGS closures) are none of this, nor is a gradient that another
-player's loss left behind and that is cleared before the update.
+player's loss left behind and that is cleared before the update. A target network that is copied
+from a trained one uses no gradients, old or new: see GS403.
 
 Why it hurts: The update follows the sum of all gradients so far instead of the present one. The
 steps grow, overshoot and swing about the minimum.
@@ -30,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from gradscope.diagnose.copies import copies
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import code, count, name, place, some
@@ -64,9 +66,10 @@ class Stale:
 def check(run: Run) -> Iterator[Finding]:
     """One finding per optimizer (or per updating by hand) for all its parameters."""
     stories: dict[tuple[str, ...], list[Stale]] = {}
+    copied = {p.index for found in copies(run) for p in found.parameters}
     for parameter in run.trace.parameters:
         stale = _stale(parameter, len(run.trace.updates))
-        if stale is not None:
+        if stale is not None and parameter.index not in copied:
             stories.setdefault(_updaters(run, stale), []).append(stale)
     for members in stories.values():
         yield _finding(run, members)

@@ -2,11 +2,13 @@
 
 What: At most steps of an optimizer every gradient that arrived at its parameters since its step
 before was cleared again, by ``zero_grad``, ``p.grad = None`` or ``p.grad.zero_()``, and nothing
-new arrived. A gradient that is cleared before another backward (the other player's of a GAN, a
-probe of its size, an evaluation) is none of this.
+new arrived. So does a loop over micro-batches that clears at every one of them and steps after
+several: only the last one counts. Any other gradient that is cleared before another backward (the
+other player's of a GAN, a probe of its size, an evaluation) is none of this.
 
 Why it hurts: The parameters stay where they are, or drift with momentum and weight decay alone,
-and no error tells.
+and no error tells. Of micro-batches, most of the work is for nothing, and the batch is smaller
+than it was meant to be.
 
 Example::
 
@@ -24,11 +26,12 @@ Instead::
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gradscope.diagnose.optimizers import Optimizer, optimizers
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
+from gradscope.diagnose.thrown import Thrown, thrown
 from gradscope.diagnose.words import code, count, name, place
 from gradscope.model.events import Call
 from gradscope.model.finding import Finding, Where
@@ -48,6 +51,19 @@ def check(run: Run) -> Iterator[Finding]:
         starved = [u for u in _starved(optimizer) if u.index not in fed]
         if len(starved) >= STEPS and len(starved) >= MOST * len(optimizer.updates):
             yield _finding(run, optimizer, starved)
+        few = _regular(thrown(run, optimizer))
+        lines = Counter(some.cleared for some in few if some.cleared)
+        if len(few) >= MOST * len(optimizer.updates) and max(lines.values(), default=0) >= STEPS:
+            yield _thrown_finding(optimizer, few, lines.most_common(1)[0][0])
+
+
+def _regular(few: Iterable[Thrown]) -> list[Thrown]:
+    """Those with the usual number of backwards; none where the data seem to be the same."""
+    some = list(few)
+    if not some or sum(one.wanders for one in some) < MOST * len(some):
+        return []
+    every = Counter(one.backwards for one in some).most_common(1)[0][0]
+    return [one for one in some if one.backwards == every]
 
 
 def _starved(optimizer: Optimizer) -> Iterator[Update]:
@@ -98,6 +114,34 @@ def _finding(run: Run, optimizer: Optimizer, starved: Sequence[Update]) -> Findi
         cause="The gradients are set to zero or None after backward has filled them.",
         fix="optimizer.zero_grad(); loss.backward(); optimizer.step()  # in this order",
         silence="Clearing before backward or after step().",
+    )
+
+
+def _thrown_finding(optimizer: Optimizer, few: Sequence[Thrown], cleared: Source) -> Finding:
+    first, last, of = few[0], few[-1].update, len(optimizer.updates)
+    every = few[0].backwards
+    step = first.update.source
+    return RULE.finding(
+        "warning",
+        f"{name(code(cleared))}{place(cleared)} clears the gradients at every one of {every} "
+        f"backwards, so that {optimizer.label}.step(){place(step)} finds the last one only "
+        f"({len(few)} of {count(of, 'step')})",
+        where=Where(source=cleared),
+        steps=(first.update.after_step, last.after_step),
+        seen=len(few),
+        of=of,
+        evidence={
+            "backwards_per_step": every,
+            "optimizer": optimizer.label,
+            "backward_line": first.backward.location,
+            "step_line": place(step).strip(" ()"),
+        },
+        cause=f"{every - 1} of {every} backwards are thrown away: gradients add up only if "
+        "nothing clears them between two steps.",
+        fix="if (i + 1) % accumulation_steps == 0:\n"
+        "    optimizer.step()\n"
+        "    optimizer.zero_grad()  # here, not at every micro-batch",
+        silence="zero_grad() once per step, or a step for every backward.",
     )
 
 

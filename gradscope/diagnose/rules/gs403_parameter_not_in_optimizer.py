@@ -7,10 +7,13 @@ registered them (a Python list, a plain tensor), a gap in the middle of what is 
 classifier behind it, an encoder before it whose weights are still those of the initialisation, or
 an optimizer that holds parameters nobody uses any more instead. Otherwise (only a small head is
 trained, a backbone was trained before, a fixed network judges the result, an input is optimised)
-it is only told.
+it is only told. A network whose values are copied from a trained one, at once or little by little
+(a target network, a teacher), is a warning too where it gets gradients and nothing trained lies
+behind it: ``torch.no_grad()`` is missing around its forward pass.
 
 Why it hurts: The layer keeps its random initial weights for ever. The rest learns around it, so
-the loss falls and nobody notices.
+the loss falls and nobody notices. A target in the graph costs a second backward pass, and its
+gradients add up for as long as the run lasts.
 
 Example::
 
@@ -25,10 +28,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gradscope.diagnose.copies import Copies, Use, copies, use_for_nothing
 from gradscope.diagnose.forgotten import Reason, Reasons
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
-from gradscope.diagnose.words import count, place, some
+from gradscope.diagnose.words import code, count, name, place, some
 from gradscope.model.finding import Finding, Severity, Where
 from gradscope.model.trace import Parameter, Update
 
@@ -51,6 +55,10 @@ def check(run: Run) -> Iterator[Finding]:
             found.setdefault(reason.kind, (reason, []))[1].append(parameter)
     for reason, members in _merged(list(found.values())):
         yield _finding(run, reason, members, updates[0])
+    for copied in copies(run):
+        use = use_for_nothing(run, copied)
+        if use is not None:
+            yield _target_finding(copied, use)
 
 
 def _merged(
@@ -121,6 +129,40 @@ def _finding(run: Run, reason: Reason, members: Sequence[Parameter], update: Upd
         cause=reason.cause,
         fix=reason.fix,
         silence="requires_grad_(False) for what is not meant to learn: it saves its backward too.",
+    )
+
+
+def _target_finding(copied: Copies, use: Use) -> Finding:
+    members, line = copied.parameters, copied.line
+    names = [p.name for p in members]
+    steps = [step for p in members for step in p.gradients.step]
+    most = max(sum(p.gradients.arrived) for p in members)
+    return RULE.finding(
+        "warning",
+        f"{some(names)} {'gets a gradient' if len(names) == 1 else 'get gradients'} in "
+        f"{count(most, 'backward')} that nobody uses: no optimizer holds "
+        f"{'it' if len(names) == 1 else 'them'}, {name(code(line))}{place(line)} copies the values",
+        where=Where(
+            parameter=names[0],
+            module=use.node.module,
+            source=use.node.source or line,
+            nodes=(use.node.id,),
+            step=use.step,
+        ),
+        steps=(min(steps), max(steps)),
+        seen=most,
+        of=most,
+        evidence={
+            "parameters": len(members),
+            "elements": sum(p.count for p in members),
+            "reason": "copied",
+            "copy_line": line.location,
+        },
+        cause="A network that only follows a trained one is part of the graph of the loss, as if "
+        "it were to learn as well.",
+        fix="with torch.no_grad():  # around the forward pass of the copied network\n"
+        "    target = ...",
+        silence="requires_grad_(False) for the copied network.",
     )
 
 

@@ -3,7 +3,9 @@
 What: Backwards started by the same line keep their graph (``retain_graph=True``) although the
 weights are updated between them, and each of them has more nodes than the one before, by the same
 number again and again, until there are at least twice as many as at first. Longer and longer
-inputs, and derivatives of derivatives (``create_graph=True``), are none of this.
+inputs, and derivatives of derivatives (``create_graph=True``), are none of this. For information:
+a running total that is alive at the end, was never run backward, and adds up at least 20 losses
+whose own backward has run.
 
 Why it hurts: Every step runs backward through all steps before it. Time and memory grow until the
 machine gives up, and old losses are differentiated again and again.
@@ -27,9 +29,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gradscope.diagnose.carried import carrier
+from gradscope.diagnose.kept_sums import longest_sum
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run, Story
-from gradscope.diagnose.words import code, count, name, place
+from gradscope.diagnose.words import code, count, name, place, variable_name
 from gradscope.model.finding import Finding, Where
 from gradscope.model.graph import Node
 from gradscope.model.trace import Step
@@ -48,6 +51,37 @@ def check(run: Run) -> Iterator[Finding]:
         steps = [s for s in story.steps if s.node_count is not None and s.error is None]
         if _grows(steps) and _updates_between(run, steps) >= UPDATES:
             yield _finding(story, steps)
+    yield from _totals(run)
+
+
+def _totals(run: Run) -> Iterator[Finding]:
+    """One finding per line that adds up losses for nothing but their values."""
+    found: dict[tuple[str, int], tuple[Node, int]] = {}
+    for graph in run.trace.forward_graphs:
+        total = longest_sum(graph.structure)
+        if total is not None and total[0].source is not None:
+            key = (total[0].source.file, total[0].source.line)
+            found[key] = max(total, found.get(key, total), key=lambda t: t[1])
+    for node, terms in found.values():
+        yield _total(run, node, terms)
+
+
+def _total(run: Run, node: Node, terms: int) -> Finding:
+    what = variable_name(node)
+    return RULE.finding(
+        "info",
+        f"{what} adds up {count(terms, 'loss', 'losses')} whose backward has run, and keeps all "
+        f"their graphs in memory{place(node.source)}",
+        where=Where(op=node.op, variable=node.label, source=node.source),
+        steps=(0, run.trace.steps[-1].index if run.trace.steps else 0),
+        seen=terms,
+        of=len(run.trace.steps),
+        evidence={"terms": terms},
+        cause="A sum of losses has a graph, which holds the graph of every step, though it is only "
+        "looked at.",
+        fix="loss.item() in the place of loss  # or loss.detach(), which waits for no GPU",
+        silence="loss.item() or loss.detach() in the total, or --ignore GS503.",
+    )
 
 
 def _grows(steps: Sequence[Step]) -> bool:

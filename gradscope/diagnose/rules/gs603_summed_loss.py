@@ -1,7 +1,8 @@
 """The loss is a sum over the batch, so that its gradient grows with the batch size.
 
 What: In at least half of the backwards judged, the loss is the sum reduction of a loss function, or
-a sum written by hand over elementwise ops, with no division after it, and an update follows.
+a sum written by hand over elementwise ops, with no division after it, and an update follows. A sum
+weighted with what was normalised over the rows, such as a transport plan, is a mean already.
 
 Why it hurts: Nothing, as long as the batch size stays. With another batch size, or a smaller last
 batch, the same learning rate means another step; clipping and weight decay change their weight too.
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 
 from gradscope.analysis.paths import op_base
 from gradscope.diagnose.around import behind_moves
+from gradscope.diagnose.normalised import has_normalised_factor
 from gradscope.diagnose.rule import CannotJudgeError, Rule
 from gradscope.diagnose.run import Run, Story
 from gradscope.diagnose.words import count, op_in_line
@@ -66,7 +68,9 @@ def _summed(graph: Graph) -> list[tuple[Node, int]]:
     traits = graph.traits.get(node.id)
     by_reduction = traits is not None and traits.reduction == "sum"
     by_hand = op_base(node.op) == "Sum" and op_base(below.op) in PER_ELEMENT
-    return [(node, terms)] if (by_reduction or by_hand) and terms > 1 else []
+    if terms <= 1 or not (by_reduction or by_hand):
+        return []
+    return [] if by_hand and has_normalised_factor(graph, below.id) else [(node, terms)]
 
 
 def _finding(first: Step, step: Step, node: Node, terms: int, seen: tuple[int, int]) -> Finding:

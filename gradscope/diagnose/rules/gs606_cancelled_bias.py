@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from gradscope.analysis.flags import leaf_name
 from gradscope.analysis.paths import direct_leaves, op_base, received_norm
-from gradscope.diagnose.around import inputs_of
+from gradscope.diagnose.around import inputs_of, users_of
 from gradscope.diagnose.rule import CannotJudgeError, Rule
 from gradscope.diagnose.run import Run
 from gradscope.diagnose.words import count, place, some
@@ -56,26 +56,42 @@ def check(run: Run) -> Iterator[Finding]:
 
 
 def _biases(graph: Graph) -> Iterator[tuple[Node, Node, bool]]:
-    """Layer, bias, and whether its gradient is only noise, for layers before a normalisation."""
+    """Layer, bias, and whether its gradient is only noise, for layers before a normalisation.
+
+    A layer may run several times: what counts is the largest gradient that arrives at it.
+    """
+    before = _before_normalisations(graph)
+    found: dict[int, list[int]] = {}
+    for layer in sorted(before):
+        bias = _bias(graph, layer, before)
+        if bias is not None:
+            found.setdefault(bias, []).append(layer)
     nodes = graph.structure.nodes
-    for node in nodes:
-        if op_base(node.op) not in NORMALISATIONS:
-            continue
-        for producer in inputs_of(graph.structure, node.id)[:1]:
-            layer = nodes[producer]
-            bias = _bias(graph, layer) if op_base(layer.op) in LAYERS else None
-            if bias is None:
-                continue
-            arriving, got = received_norm(graph, producer), received_norm(graph, bias.id)
-            if arriving and got is not None:
-                yield layer, bias, got < NOISE * arriving
+    for bias, layers in found.items():
+        norms = [norm for i in layers if (norm := received_norm(graph, i)) is not None]
+        arriving, got = max(norms, default=0.0), received_norm(graph, bias)
+        if arriving and got is not None:
+            yield nodes[layers[0]], nodes[bias], got < NOISE * arriving
 
 
-def _bias(graph: Graph, layer: Node) -> Node | None:
-    leaves = [graph.structure.nodes[i] for i in direct_leaves(graph.structure, layer.id)]
+def _before_normalisations(graph: Graph) -> frozenset[int]:
+    structure = graph.structure
+    producers = (
+        producer
+        for node in structure.nodes
+        if op_base(node.op) in NORMALISATIONS
+        for producer in inputs_of(structure, node.id)[:1]
+    )
+    return frozenset(i for i in producers if op_base(structure.nodes[i].op) in LAYERS)
+
+
+def _bias(graph: Graph, layer: int, before: frozenset[int]) -> int | None:
+    """The only bias of the layer that is used in front of normalisations alone."""
+    nodes = graph.structure.nodes
+    leaves = [nodes[i] for i in direct_leaves(graph.structure, layer)]
     flat = [leaf for leaf in leaves if leaf.kind == "parameter" and len(leaf.shape or (0, 0)) == 1]
     # Used elsewhere as well, it is not without effect.
-    alone = [leaf for leaf in flat if len(graph.structure.incoming[leaf.id]) == 1]
+    alone = [leaf.id for leaf in flat if before.issuperset(users_of(graph.structure, leaf.id))]
     return alone[0] if len(alone) == 1 else None
 
 

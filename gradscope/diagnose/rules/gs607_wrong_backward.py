@@ -134,7 +134,7 @@ def _finding(function: FunctionCheck, verdict: Verdict) -> Finding:
     of = f" for {name(given)}" if given else f" for argument {verdict.check.index}"
     tries = len(verdict.check.slopes)
     return RULE.finding(
-        "warning" if verdict.kind == "wrong" else "info",
+        "warning" if verdict.kind in ("wrong", "none") else "info",
         _message(function, verdict, of),
         where=Where(source=function.source, op=f"{function.name}Backward", variable=given),
         seen=tries,
@@ -145,7 +145,8 @@ def _finding(function: FunctionCheck, verdict: Verdict) -> Finding:
             "directions": tries,
         },
         cause=_CAUSES[verdict.kind],
-        fix=_FIX,
+        fix=f"torch.autograd.gradcheck({function.name}.apply, inputs)  # float64 inputs; then "
+        f"{_CORRECTION[verdict.kind == 'none']}",
         silence="A backward that is meant to differ: # gradscope: ignore[GS607] at its def.",
     )
 
@@ -172,4 +173,4 @@ _CAUSES = {
     "meant": "Clipping or changing a gradient on its way is usually meant.",
     "flat": "A straight-through estimator is meant to.",
 }
-_FIX = "torch.autograd.gradcheck(Function.apply, inputs)  # float64 inputs; then correct backward"
+_CORRECTION = ("correct backward", "return the gradient in the place of None")

@@ -1,0 +1,36 @@
+"""Torch functions that are treated apart: what changes tensors in place, what only views them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradscope.capture.switching import SET_GRAD
+
+GET_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
+
+
+def _in_place_functions() -> frozenset[Any]:
+    names = [n for n in dir(Tensor) if n.endswith("_") and not n.endswith("__")]
+    names += [n for n in dir(Tensor) if n.startswith("__i") and n != "__init__"]
+    found = {getattr(Tensor, name, None) for name in names}
+    found.update((torch.nn.functional.relu_, torch.relu_, Tensor.__setitem__))
+    found.update((GET_DATA, Tensor.data.__set__, SET_GRAD))  # type: ignore[attr-defined]
+    return frozenset(f for f in found if callable(f) and f is not Tensor.__init_subclass__)
+
+
+def _whole_views() -> frozenset[Any]:
+    """Functions whose nodes are all of ``PLUMBING`` when their result is a view."""
+    names = (
+        "t T mT view view_as reshape transpose swapaxes permute movedim unsqueeze squeeze flatten"
+    )
+    owners = (torch, Tensor)
+    found = {getattr(owner, name, None) for owner in owners for name in names.split()}
+    return frozenset({getattr(f, "__get__", f) if not callable(f) else f for f in found if f})
+
+
+IN_PLACE = _in_place_functions()
+ALL_SEEN = _whole_views()
+RUNS_ENGINE = frozenset({Tensor.backward, torch.autograd.backward, torch.autograd.grad})
