@@ -6,7 +6,8 @@ probe, the first of two passes. So much must agree before it is called a mistake
 since the optimizer's last step was started by one line, two or more of them were cleared by one
 other line, nothing was updated in between, and what the step took is the last gradient alone. A
 mean of gradients that the user keeps by himself, per sample or per task, has other proportions,
-and in a search for the sharpest point near the weights the loss rises from pass to pass.
+and in a search for the sharpest point near the weights the loss rises from pass to pass. A step
+that is given a closure runs its backwards itself: it finds in ``.grad`` what the one before left.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def thrown(run: Run, optimizer: Optimizer) -> Iterator[Thrown]:
         quiet = bisect_right(busy, after) == bisect_left(busy, until)
         after = until
         if len(window) < FEWEST or not quiet or not _takes_the_last(optimizer, update, window):
+            continue
+        if first and _has(optimizer, update, optimizer.reached[first - 1]):
             continue
         backward = _one_line(run, window)
         if backward is not None:
@@ -115,6 +118,20 @@ def _takes_the_last(optimizer: Optimizer, update: Update, window: Sequence[int])
         return False
     alone = len(known) == 1
     return all(math.isclose(share, 1.0 if alone else known[0], rel_tol=SAME) for share in known)
+
+
+def _has(optimizer: Optimizer, update: Update, step: int) -> bool:
+    """Whether what it found in ``.grad`` came from a backward before all of these.
+
+    Then they ran inside the step, which was given a closure.
+    """
+    shares = []
+    for parameter in optimizer.held:
+        row = bisect_right(parameter.updates.update, update.index) - 1
+        if row >= 0 and parameter.updates.update[row] == update.index:
+            shares.append(_share(parameter, parameter.updates.grad_norm[row], step))
+    known = [share for share in shares if share is not None]
+    return all(math.isclose(share, 1.0, rel_tol=SAME) for share in known)
 
 
 def _share(parameter: Parameter, norm: float, step: int) -> float | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,6 +72,8 @@ def micro_batches(
     losses: Callable[[int], float] = lambda i: 1.0 + i * 7 % 5,
     taken: float = 1.0,
     fresh: int = 1,
+    norms: Callable[[int], float] = lambda i: 1.0 + 0.1 * i,
+    closure: bool = False,
 ) -> Trace:
     """A loop that clears before every backward and steps after several.
 
@@ -78,17 +81,22 @@ def micro_batches(
         n: How many updates.
         per_update: Backwards before each.
         losses: The loss of each backward.
-        taken: Norm of what each step takes; every backward gives 1.
+        taken: Norm of what each step takes, by that of the last backward.
         fresh: Contributions that each update finds.
+        norms: What each backward gives.
+        closure: Whether the step runs these backwards itself, after a look at ``.grad``.
     """
     trace = loop(n, per_update=per_update, losses=losses, fresh=fresh)
     (owned,) = trace.parameters
+    seen = [per_update * (k + (not closure)) - 1 for k in range(n)]
     history = replace(
         owned.updates,
         lost=array("i", [per_update - fresh] * n),
-        grad_norm=array("d", [taken] * n),
+        grad_norm=array("d", [taken * norms(i) if i >= 0 else math.nan for i in seen]),
     )
-    trace = replace(trace, parameters=(replace(owned, updates=history),))
+    given = array("d", [norms(i) for i in range(n * per_update)])
+    arrived = replace(owned.gradients, norm=given)
+    trace = replace(trace, parameters=(replace(owned, updates=history, gradients=arrived),))
     places = [(i - 1, i // per_update - 1) for i in range(n * per_update)]
     return called(trace, "zero_grad", places)
 
@@ -116,6 +124,8 @@ def test_micro_batches_of_which_only_the_last_counts() -> None:
         (micro_batches(taken=0.3), "the step took something else than the last gradient"),
         (micro_batches(losses=lambda i: 1.0 + i % 4), "each pass climbs from the one before"),
         (micro_batches(losses=lambda i: 1.0), "the same data again and again"),
+        (micro_batches(closure=True), "the step runs a closure"),
+        (micro_batches(closure=True, norms=lambda _: 1.0), "a closure near the optimum"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
