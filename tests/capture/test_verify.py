@@ -241,13 +241,19 @@ def test_one_element_is_enough_to_tell_wrong_from_scaled() -> None:
         (ClipGradient, (), "changes the gradient"),
         (Round, (), "straight-through"),
         (Spike, (), "straight-through"),
-        (NoneForW, (leaf(4, 3),), "returns None for `w`"),
     ],
 )
 def test_what_may_be_meant_is_only_told(function: Any, args: tuple[Any, ...], words: str) -> None:
     (finding,) = found(function, leaf(4, 3), *args)
     assert finding.severity == "info"
     assert words in finding.message
+
+
+def test_none_in_the_place_of_a_gradient_is_wrong() -> None:
+    (finding,) = found(NoneForW, leaf(4, 3), leaf(4, 3))
+    assert finding.severity == "warning"
+    assert "returns None for `w`" in finding.message
+    assert finding.fix.startswith("torch.autograd.gradcheck(NoneForW.apply")
 
 
 def test_a_large_straight_through_is_not_noise() -> None:
