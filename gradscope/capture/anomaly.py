@@ -11,8 +11,7 @@ from types import FrameType
 
 from torch.fx import traceback as kept_stacks
 
-from gradscope.capture.frames import by_python_alone
-from gradscope.capture.hooked import Entry
+from gradscope.capture.frames import by_python_alone, stack_of
 from gradscope.capture.patching import replace
 from gradscope.capture.quiet import recover
 from gradscope.capture.source import is_own
@@ -54,12 +53,10 @@ class AnomalyStacks:
         return format_stack
 
 
-def _formatted(frame: FrameType | None) -> list[str]:
-    stack: list[Entry] = []
-    while frame is not None and not _launches(frame):
-        stack.append((frame, frame.f_lasti, frame.f_lineno))
-        frame = frame.f_back
-    theirs = by_python_alone(stack[::-1])
+def _formatted(frame: FrameType) -> list[str]:
+    stack = stack_of(frame)
+    outside = [i for i, (above, _, _) in enumerate(stack) if _launches(above)]
+    theirs = by_python_alone(stack[outside[-1] + 1 :] if outside else stack)
     return traceback.StackSummary.extract((frame, line) for frame, _, line in theirs).format()
 
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.forward import NO_FUNCTIONS, ForwardRecorder, dispatch_modes
+from gradscope.capture.forward import ForwardRecorder, dispatch_modes
 from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import quiet, recover, transforms_active
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, transforms_active
 from gradscope.capture.raw import Heard, RawGraph
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits

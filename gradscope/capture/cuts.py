@@ -25,7 +25,7 @@ from gradscope.capture.dynamo import own_work
 from gradscope.capture.known import GET_DATA
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.losing import into_losses
-from gradscope.capture.quiet import recover
+from gradscope.capture.quiet import NO_FUNCTIONS, recover
 from gradscope.capture.slicing import Place, Slice, Switch, behind
 from gradscope.capture.source import UserCode, place
 from gradscope.capture.subject import subject
@@ -44,7 +44,6 @@ MAX_LINES = 500
 MAX_LOSSES = 8  # without a graph whose source is read
 MAX_FRAMES = 8
 MAX_ITEMS = 8  # of a list that ``torch.tensor`` is given
-NO_FUNCTIONS = torch._C.DisableTorchFunction
 
 GET_GRAD = vars(torch._C.TensorBase)["grad"].__get__
 _NAMES = (

@@ -22,7 +22,7 @@ from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
-from gradscope.capture.quiet import quiet, recover, tracing
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
 from gradscope.capture.stats import Collector
@@ -31,7 +31,6 @@ from gradscope.capture.windows import Result, ThreadRecord, Window, Windows
 
 counter: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _saved_hooks: Callable[[bool], Any] = torch._C._autograd._top_saved_tensors_default_hooks
-NO_FUNCTIONS = torch._C.DisableTorchFunction
 dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 MAX_OUTPUTS = 16
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sysconfig
-from types import CodeType
+from types import CodeType, FrameType
 
 from gradscope.capture.hooked import Entry, unhooked
 from gradscope.capture.source import is_own
 
 _IMPORT = ("<frozen importlib.", f"{sysconfig.get_path('stdlib')}/importlib/")
 _FORWARDERS = frozenset({"handle_torch_function", "__torch_function__"})
+
+
+def stack_of(frame: FrameType | None) -> list[Entry]:
+    """The frames from the outermost to this one."""
+    found: list[Entry] = []
+    while frame is not None:
+        found.append((frame, frame.f_lasti, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
 
 
 def by_python_alone(entries: list[Entry]) -> list[Entry]:

@@ -13,12 +13,11 @@ from time import perf_counter_ns
 from types import CodeType
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from gradscope.capture.build import function_name
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.quiet import recover
+from gradscope.capture.quiet import NO_FUNCTIONS, recover
 from gradscope.capture.source import UserCode, place, targets
 from gradscope.capture.subject import subject
 from gradscope.model.events import Mutation
@@ -26,7 +25,6 @@ from gradscope.model.events import Mutation
 MAX_LINES = 64
 KEPT = 16  # changes of each line
 MAX_CHANGES = 64  # told at the end
-NO_FUNCTIONS = torch._C.DisableTorchFunction
 
 
 class Change(NamedTuple):

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from gradscope.capture.source import UserCode
 
+NO_FUNCTIONS = torch._C.DisableTorchFunction
 tracing: Callable[[], bool] = torch._C._is_tracing
 transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 

@@ -52,6 +52,6 @@ class Switching:
             return Cut("inference_mode", None, after_step, depth=0)
         if grad_enabled():
             return None
-        line = self._off.get(threading.get_ident())
+        line = self.line
         source = place(*line) if line is not None else None
         return Cut("grad_mode", source, after_step, depth=0)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gradscope.capture.held import Ticket
 from gradscope.capture.leaves import Leaf
+from gradscope.capture.quiet import NO_FUNCTIONS
 from gradscope.capture.source import UserCode, place
 from gradscope.capture.stats import Collector
 from gradscope.capture.switching import Switching
@@ -33,7 +34,6 @@ MAX_WALKS = 4  # of the graph behind one line's tensors: a distribution has seve
 MAX_ITEMS = 8
 MAX_LEARNING = 100_000
 MAX_IN_VAIN = 5000  # uses of leaves
-NO_FUNCTIONS = torch._C.DisableTorchFunction
 Line = tuple[CodeType, int]
 
 

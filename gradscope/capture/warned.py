@@ -17,7 +17,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any, TypeVar
 
-from gradscope.capture.frames import by_python_alone
+from gradscope.capture.frames import by_python_alone, stack_of
 from gradscope.capture.hooked import Entry
 from gradscope.capture.patching import replace
 from gradscope.capture.quiet import recover
@@ -92,7 +92,7 @@ def _whose(frame: FrameType, message: warnings.WarningMessage) -> Entry | None:
     """The user's line of a warning that names one of gradscope's, for which it is forgotten."""
     if not is_own(message.filename):
         return None
-    for ours, _, _ in _stack(frame):
+    for ours, _, _ in stack_of(frame):
         if ours.f_code.co_filename == message.filename:
             ours.f_globals.pop("__warningregistry__", None)
     once: Any = vars(warnings).get("onceregistry")
@@ -103,17 +103,9 @@ def _whose(frame: FrameType, message: warnings.WarningMessage) -> Entry | None:
 
 def _caller(frame: FrameType, level: int) -> Entry | None:
     """The frame that a warning of this ``stacklevel`` is about, when it can be told."""
-    stack = by_python_alone(_stack(frame))
+    stack = by_python_alone(stack_of(frame))
     stack = [entry for entry in stack if not _is_bootstrap(entry[0])]
     return stack[-level] if 1 <= level <= len(stack) else None
-
-
-def _stack(frame: FrameType | None) -> list[Entry]:
-    found: list[Entry] = []
-    while frame is not None:
-        found.append((frame, frame.f_lasti, frame.f_lineno))
-        frame = frame.f_back
-    return found[::-1]
 
 
 def _is_bootstrap(frame: FrameType) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gradscope.analysis.paths import role
 from gradscope.model.graph import Graph, Node, Structure
+from gradscope.model.trace import Parameter
 
 
 def behind_moves(structure: Structure, node: int) -> int:
@@ -78,3 +79,14 @@ def is_constant(graph: Graph, node: int, value: float) -> bool:
     """Whether the node's forward result is known and equal to ``value`` in every element."""
     stats = graph.value(node)
     return stats is not None and stats.count > 0 and stats.min == stats.max == value
+
+
+def ops_using(graph: Graph, parameters: Iterable[Parameter]) -> set[int]:
+    """The ops that use any of these parameters, past mere moves."""
+    leaves = leaves_of(graph)
+    return {
+        user
+        for parameter in parameters
+        if parameter.index in leaves
+        for user in users_of(graph.structure, leaves[parameter.index].id)
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradscope.diagnose.around import leaves_of, towards_leaves, towards_loss, users_of
+from gradscope.diagnose.around import leaves_of, ops_using, towards_leaves, towards_loss
 from gradscope.diagnose.fresh import is_fresh
 from gradscope.model.graph import Graph
 from gradscope.model.trace import Parameter, Trace
@@ -44,19 +44,9 @@ def _is_before(graph: Graph, trained: Sequence[Parameter], idle: Sequence[Parame
     if any(p.index not in leaves_of(graph) for p in idle):
         return False
     structure = graph.structure
-    front = _users(graph, idle)
-    matrices = _users(graph, [p for p in trained if len(p.shape) > 1])
+    front = ops_using(graph, idle)
+    matrices = ops_using(graph, [p for p in trained if len(p.shape) > 1])
     below = front | towards_leaves(structure, front)
-    if below & _users(graph, trained) or not front <= towards_leaves(structure, matrices):
+    if below & ops_using(graph, trained) or not front <= towards_leaves(structure, matrices):
         return False
     return 2 * len(towards_loss(structure, front) & matrices) >= len(matrices)
-
-
-def _users(graph: Graph, parameters: Sequence[Parameter]) -> set[int]:
-    leaves = leaves_of(graph)
-    return {
-        user
-        for parameter in parameters
-        if parameter.index in leaves
-        for user in users_of(graph.structure, leaves[parameter.index].id)
-    }

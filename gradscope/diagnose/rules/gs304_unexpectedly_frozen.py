@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gradscope.analysis.paths import op_base
-from gradscope.diagnose.around import leaves_of, towards_leaves, towards_loss, users_of
+from gradscope.diagnose.around import leaves_of, ops_using, towards_leaves, towards_loss, users_of
 from gradscope.diagnose.fresh import is_fresh
 from gradscope.diagnose.rule import Rule
 from gradscope.diagnose.run import Run
@@ -64,7 +64,7 @@ def _holes(run: Run, step: Step, graph: Graph) -> list[tuple[Parameter, Node]]:
     if not frozen or not _are_few(frozen, trained):
         return []
     structure = graph.structure
-    ops, users = _ops(structure), _users(graph, trained)
+    ops, users = _ops(structure), ops_using(graph, trained)
     return [
         (p, ops[p.module])
         for p in frozen
@@ -79,16 +79,6 @@ def _ops(structure: Structure) -> dict[str, Node]:
     return {node.module: node for node in reversed(structure.nodes) if node.kind == "op"}
 
 
-def _users(graph: Graph, parameters: Sequence[Parameter]) -> set[int]:
-    leaves = leaves_of(graph)
-    return {
-        user
-        for parameter in parameters
-        if parameter.index in leaves
-        for user in users_of(graph.structure, leaves[parameter.index].id)
-    }
-
-
 def _heads(run: Run, graph: Graph) -> list[tuple[Parameter, Node]]:
     """The last layer before the loss where it is frozen, random, and handed to an optimizer."""
     stepping = {update.optimizer for update in run.trace.updates}
@@ -96,7 +86,7 @@ def _heads(run: Run, graph: Graph) -> list[tuple[Parameter, Node]]:
     given = [p for p in frozen if stepping.intersection(p.optimizers) and is_fresh(p)]
     structure = graph.structure
     ops = _ops(structure)
-    users = _users(graph, [p for p in run.trace.parameters if len(p.updates)])
+    users = ops_using(graph, [p for p in run.trace.parameters if len(p.updates)])
     layers = users | {ops[p.module].id for p in frozen if p.module in ops}
     found = [(p, ops[p.module]) for p in given if p.module in ops]
     return [

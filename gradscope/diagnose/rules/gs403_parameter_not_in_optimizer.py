@@ -106,8 +106,7 @@ def _finding(run: Run, reason: Reason, members: Sequence[Parameter], update: Upd
     most = max(sum(p.gradients.arrived) for p in members)
     return RULE.finding(
         _grade(reason),
-        f"{some(names)} {'gets a gradient' if len(names) == 1 else 'get gradients'} in "
-        f"{count(most, 'backward')} but {'is' if len(names) == 1 else 'are'} never updated"
+        f"{_getting(names, most)} but {'is' if len(names) == 1 else 'are'} never updated"
         f"{reason.text}",
         where=Where(
             parameter=names[0],
@@ -132,6 +131,11 @@ def _finding(run: Run, reason: Reason, members: Sequence[Parameter], update: Upd
     )
 
 
+def _getting(names: list[str], most: int) -> str:
+    gets = "gets a gradient" if len(names) == 1 else "get gradients"
+    return f"{some(names)} {gets} in {count(most, 'backward')}"
+
+
 def _target_finding(copied: Copies, use: Use) -> Finding:
     members, line = copied.parameters, copied.line
     names = [p.name for p in members]
@@ -139,8 +143,7 @@ def _target_finding(copied: Copies, use: Use) -> Finding:
     most = max(sum(p.gradients.arrived) for p in members)
     return RULE.finding(
         "warning",
-        f"{some(names)} {'gets a gradient' if len(names) == 1 else 'get gradients'} in "
-        f"{count(most, 'backward')} that nobody uses: no optimizer holds "
+        f"{_getting(names, most)} that nobody uses: no optimizer holds "
         f"{'it' if len(names) == 1 else 'them'}, {name(code(line))}{place(line)} copies the values",
         where=Where(
             parameter=names[0],
