@@ -2,11 +2,13 @@
 
 They are met where compiled code falls back to Python with dynamo still listening, as at a
 ``loss.backward()`` inside a compiled function. The marks sit on code objects and cost nothing.
+Printed tracebacks ask, too, which frames are only on the way to what the program called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, TypeVar
 
 try:
@@ -20,6 +22,8 @@ except ImportError:  # private, and gone
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ways: set[CodeType] = set()
+
 
 def own_work(function: F) -> F:
     """This function and all that it calls is ours."""
@@ -28,7 +32,13 @@ def own_work(function: F) -> F:
 
 def way_through(function: F) -> F:
     """This function is ours; what it calls is not."""
+    _ways.add(function.__code__)
     return _mark(function, whole=False)
+
+
+def is_way_through(code: CodeType) -> bool:
+    """Whether a function of ours with this code is such a one."""
+    return code in _ways
 
 
 def _mark(function: F, whole: bool) -> F:

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from gradscope.capture.anomaly import AnomalyStacks
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.booking import Booking
 from gradscope.capture.build import Builder
@@ -39,6 +38,7 @@ from gradscope.capture.names import Names
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.patches import Functions, Threads
 from gradscope.capture.pause import Pause
+from gradscope.capture.printed import PrintedTracebacks
 from gradscope.capture.quiet import let_pass, quiet
 from gradscope.capture.raised import script_error
 from gradscope.capture.schedule import Gallery
@@ -121,7 +121,7 @@ class Tracer:
         self._verify = FunctionWatch()
         self._pause = Pause(self._forward)
         self._warnings = Warnings()
-        self._stacks = AnomalyStacks()
+        self._tracebacks = PrintedTracebacks(self._user.owns)
         self._engine = EngineWatch(self._steps, self._during)
         self._compiled = CompiledCalls(self._forward, self._modules)
         self._started_ns = 0
@@ -133,7 +133,7 @@ class Tracer:
         forget()
         try:
             self._warnings.install(self._undo)
-            self._stacks.install(self._undo)
+            self._tracebacks.install(self._undo)
             retire_in_children(self)
             self._undo.callback(self.retire)
             self._undo.callback(take_off, self._forward)  # what an interrupt may have left there
@@ -281,7 +281,7 @@ class Tracer:
             "calls of the training loop beyond the limit": self._calls.dropped,
             "custom Functions that could not be kept for their check": self._verify.failures,
             "warnings whose line could not be told": self._warnings.failures,
-            "stacks of anomaly mode that show gradscope's frames": self._stacks.failures,
+            "tracebacks that show gradscope's frames": self._tracebacks.failures,
             "leaves beyond the limit": self._leaves.dropped,
             "parts of the end of the capture that failed": len(self._failed),
         }

@@ -17,6 +17,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any, TypeVar
 
+from gradscope.capture.dynamo import way_through
 from gradscope.capture.frames import by_python_alone, stack_of
 from gradscope.capture.hooked import Entry
 from gradscope.capture.patching import replace
@@ -45,6 +46,7 @@ class Warnings:
 
     def _wrap_warn(self, original: Any) -> Any:
         @wraps(original)
+        @way_through
         def warn(
             message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any
         ) -> None:
@@ -60,6 +62,7 @@ class Warnings:
 
     def _wrap_show(self, original: Any) -> Any:
         @wraps(original)
+        @way_through
         def show(message: warnings.WarningMessage) -> None:
             caller = self._guarded(_whose, sys._getframe(1), message)
             if caller is None:
@@ -78,6 +81,7 @@ class Warnings:
             return None
 
 
+@way_through
 def _warn_at(caller: Entry, message: Any, kind: type[Warning], source: Any) -> None:
     """Warns of a line, unless what Python remembers of its file says that it has."""
     frame, _, line = caller

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -45,6 +46,8 @@ LOOP: list[tuple[Any, str]] = [
     ),
 ]
 
+EXTRACT = "_extract_from_extended_frame_gen"
+
 
 def state() -> dict[str, Any]:
     """Everything global that a capture might touch."""
@@ -62,7 +65,7 @@ def state() -> dict[str, Any]:
         "engine in graph": torch.autograd.graph._engine_run_backward,
         "loop": [owner.__dict__[name] for owner, name in LOOP],
         "apply": Function.__dict__["apply"],
-        "stacks": torch.fx.traceback.format_stack,
+        "tracebacks": vars(traceback.StackSummary)[EXTRACT],
         "register hook": _HookMixin.__dict__["_register_hook"],
         "unwrap": torch._functorch.utils.unwrap_dead_wrappers,
         "compile": torch.compile,
@@ -311,7 +314,7 @@ def test_two_traces_that_end_in_the_wrong_order() -> None:
     assert (len(first.trace.steps), len(second.trace.steps)) == (0, 2)
     after = state()
     patched = {"engine", "engine in graph", "apply", "threads", "unwrap", "compile", "dynamo"}
-    patched |= {"loop", "register hook", "stacks"}
+    patched |= {"loop", "register hook", "tracebacks"}
     assert {key for key in before if before[key] != after[key]} <= patched
     _train()
     assert len(second.trace.steps) == 2
@@ -327,6 +330,7 @@ def test_two_traces_that_end_in_the_wrong_order() -> None:
         setattr(owner, name, before[key])
     for (owner, name), original in zip(LOOP, before["loop"], strict=True):
         setattr(owner, name, original)
+    setattr(traceback.StackSummary, EXTRACT, before["tracebacks"])
 
 
 def test_a_thread_that_outlives_the_trace_is_left_alone() -> None:
