@@ -91,6 +91,7 @@ class BackwardRun:
         self._listening = self.plan.most
         self._heard = Batch(self.gradients)
         self._parts = Batch(self.contributions)
+        self._leaf_heard = Batch(self.gradients)
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -143,9 +144,9 @@ class BackwardRun:
         try:
             if i == _NOWHERE or not self._is_ours():
                 return
-            modes = dispatch_modes()
-            with NO_FUNCTIONS() if not modes else quiet():
-                mine = self._heard if hold and not modes and not transforms_active() else None
+            usual = not _is_unusual()
+            with NO_FUNCTIONS() if usual else quiet():
+                mine = self._heard if hold and usual else None
                 key = self.plan.slots[i]
                 for gradient in gradients:
                     if gradient is None:
@@ -186,44 +187,58 @@ class BackwardRun:
     @own_work
     def _at_single(self, gradient: Tensor | None) -> None:
         """The same for a node with one output, most of whose gradients are small."""
-        if self.traits is not None or type(gradient) is not Tensor or dispatch_modes():
+        if self.traits is not None or type(gradient) is not Tensor or _is_unusual():
             self._before_node((gradient,))
             return
         started = perf_counter_ns()
         try:
             i = self._ids.get(id(_current_node()), _NOWHERE)
-            if transforms_active():
-                self._at_node(i, (gradient,))
-            elif i != _NOWHERE and self._is_ours():
-                self._heard_one(self.plan.slots[i], gradient)
+            if i != _NOWHERE and (_task_id() == self.task or self._is_ours()):
+                self._hear(self._heard, i, gradient)
+                self._bound()
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _heard_one(self, slot: tuple[int, int], gradient: Tensor) -> None:
+    def _hear(self, batch: Batch, i: int, gradient: Tensor) -> None:
+        """Holds the one gradient of a node, or has it measured at once if it is large."""
         with NO_FUNCTIONS():
             count = light_count(gradient)
             if count:
-                self._heard.add(gradient, count, slot)
+                batch.add(gradient, count, self.plan.slots[i])
             else:
-                self._collector.put(gradient, self.gradients, slot)
-        self._bound()
+                self._collector.put(gradient, self.gradients, self.plan.slots[i])
 
     @own_work
     def _at_leaf(self, gradients: tuple[Tensor | None, ...]) -> None:
-        i = self._ids.get(id(_current_node()), _NOWHERE)
-        self._at_node(i, gradients, hold=False)
-        if self.traits is not None:
-            self._ask(i, gradients, is_leaf=True)
+        started = perf_counter_ns()
         try:
-            if i != _NOWHERE and gradients[0] is not None and _task_id() == self.task:
+            i = self._ids.get(id(_current_node()), _NOWHERE)
+            if i == _NOWHERE or not (_task_id() == self.task or self._is_ours()):
+                pass
+            elif gradients[0] is None:
+                self.gradients[self.plan.slots[i]] = None
+            else:
+                self._heard_leaf(i, gradients[0])
                 self.arrived.add(i)
                 if self._fills_grad:
                     self._ledger.contributed(self.leaves[i])
         except BaseException as error:
             recover(error)
             self.failures += 1
+        self.own_ns += perf_counter_ns() - started
+
+    def _heard_leaf(self, i: int, gradient: Tensor) -> None:
+        """Leaves' gradients are measured in every backward, so they wait apart."""
+        if type(gradient) is not Tensor or _is_unusual():
+            self._at_node(i, (gradient,), hold=False)
+        else:
+            self._hear(self._leaf_heard, i, gradient)
+            if self._leaf_heard.elements > HEARD_ELEMENTS:
+                self._leaf_heard = self._collector.measure_later(self._leaf_heard)
+        if self.traits is not None:
+            self._ask(i, (gradient,), is_leaf=True)
 
     @own_work
     def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
@@ -235,9 +250,8 @@ class BackwardRun:
         try:
             if not self._is_ours():
                 return
-            modes = dispatch_modes()
-            with NO_FUNCTIONS() if not modes else quiet():
-                hold = not modes and not transforms_active()
+            hold = not _is_unusual()
+            with NO_FUNCTIONS() if hold else quiet():
                 for slot, edge in edges:
                     gradient = sent[slot]
                     if gradient is None:
@@ -260,6 +274,7 @@ class BackwardRun:
 
     def hand_over(self, wanted: bool) -> None:
         """After the run: has what was heard measured, or held until that is known to be wanted."""
+        self._collector.measure_later(self._leaf_heard)
         for heard in (self._heard, self._parts):
             if wanted:
                 self._collector.put_batch(heard)
@@ -270,7 +285,7 @@ class BackwardRun:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
         ids = {node: i for i, node in enumerate(self.walked.nodes)}
         leaves = {id(variable): i for i, variable in self.variables}
-        heard = self.gradients.keys() | set(self._heard.keys())
+        heard = self.gradients.keys() | {*self._heard.keys(), *self._leaf_heard.keys()}
         for asked, gradient in zip(wanted, gradients, strict=False):
             slot = slot_of(asked, ids, leaves)
             if slot is None or slot in heard:
@@ -303,9 +318,9 @@ class BackwardRun:
         asked = range(len(nodes)) if of_all else [i for i in plan.plumbing if i not in plan.turned]
         known = ((i, m[0]) for i in asked if (m := nodes[i]._input_metadata))
         shapes = {i: tuple(of.shape) for i, of in known if not of.is_nested_tensor}
-        if not of_all and plan.turned:
-            leaves = {i: variable.shape for i, variable in self.variables}
-            shapes.update((i, tuple(leaves[leaf][::-1])) for i, leaf in plan.turned.items())
+        if not of_all:
+            for i, position in plan.turned.items():
+                shapes[i] = tuple(self.variables[position][1].shape[::-1])
         return shapes
 
     def close(self) -> None:
@@ -315,3 +330,8 @@ class BackwardRun:
         self.variables.clear()
         walked, self.walked = self.walked, _NOTHING
         release(walked.nodes)
+
+
+def _is_unusual() -> bool:
+    """Whether a dispatch mode or a transform of ``torch.func`` would see what we do."""
+    return bool(dispatch_modes() or transforms_active())

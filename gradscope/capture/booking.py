@@ -21,7 +21,9 @@ from gradscope.model.events import Failure
 from gradscope.model.graph import Source
 from gradscope.model.trace import Level, Step
 
-SETTLE_STEPS = 32  # steps whose numbers may wait, so that small models pay less for each
+# Steps whose numbers may wait, so that small models pay less for each; of many more the copies
+# would not stay in the processor's cache.
+SETTLE_STEPS = 8
 SETTLE_NODES = 2000  # nodes of waiting graphs beyond which they are finished
 
 

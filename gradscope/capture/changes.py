@@ -18,6 +18,8 @@ from gradscope.capture.readable import PLAIN, plain_forms
 
 TOGETHER = 1 << 15  # elements of a model that is copied
 SAMPLE = 4096  # elements of one parameter on which the size of its change is measured
+RUN = 16  # elements that lie next to each other in a sample
+HUGE = 1 << 20  # elements of such as an embedding, of whose many rows few may change: no runs there
 
 
 class Change:
@@ -37,6 +39,7 @@ class Change:
         "_copied",
         "_counts",
         "_grads",
+        "_total",
         "grad_norms",
         "held",
         "update_rms",
@@ -54,11 +57,14 @@ class Change:
         self.with_grad = tuple([i for i, grad in enumerate(grads) if grad is not None])
         parameters = plain_forms(parameters)
         self._counts = tuple([p.numel() for p in parameters])
-        total = sum(self._counts)
-        self._copied = 0 < total <= TOGETHER and are_alike(parameters) and are_alike(present)
-        # Either one flat copy, or a list of samples or norms.
-        self._before: Any = flat_copy(parameters) if self._copied else samples(parameters)
-        self._grads: Any = flat_copy(present) if self._copied and present else norms(present)
+        self._total = total = sum(self._counts)
+        self._copied = 0 < total <= TOGETHER and are_alike([*parameters, *present])
+        # Either one flat copy of the values and then the gradients, or lists of samples and norms.
+        if self._copied:
+            self._before: Any = flat_copy([*parameters, *present])
+            self._grads: Any = None
+        else:
+            self._before, self._grads = samples(parameters), norms(present)
         self._after: Any = None
         self.held = 3 * total if self._copied else SAMPLE * count
 
@@ -91,7 +97,8 @@ def measure_grads(changes: Sequence[Change]) -> None:
     for alike in _alike([c for c in changes if c._copied and c.with_grad]):
         with_grad = alike[0].with_grad
         sizes = [alike[0]._counts[i] for i in with_grad]
-        rows = _row_norms(torch.stack([c._grads for c in alike]), sizes)
+        grads = torch.stack([c._before[c._total :] for c in alike])
+        rows = _row_norms(grads, sizes)
         for change, row in zip(alike, rows, strict=True):
             change._fill_grads(row)
     apart = [c for c in changes if not c._copied]
@@ -104,7 +111,7 @@ def measure_updates(changes: Sequence[Change]) -> None:
     """Fills in the sizes of the values and of their changes."""
     for alike in _alike([c for c in changes if c._copied]):
         counts = alike[0]._counts
-        before = torch.stack([c._before for c in alike])
+        before = torch.stack([c._before[: c._total] for c in alike])
         deltas = torch.stack([c._after for c in alike]) - before
         rows = zip(alike, _row_norms(before, counts), _row_norms(deltas, counts), strict=True)
         for change, values, updates in rows:
@@ -152,7 +159,7 @@ def samples(tensors: Sequence[Tensor]) -> list[Tensor]:
     for i, tensor in enumerate(tensors):
         values = tensor.detach().reshape(-1)
         if values.numel() > SAMPLE:
-            values = values[:: values.numel() // SAMPLE][:SAMPLE]
+            values = _spread(values)
         flat.setdefault((values.dtype, values.device), []).append((i, values))
     found: dict[int, Tensor] = {}
     for items in flat.values():
@@ -160,6 +167,16 @@ def samples(tensors: Sequence[Tensor]) -> list[Tensor]:
         parts = copy.split([values.numel() for _, values in items])
         found.update(zip((i for i, _ in items), parts, strict=True))
     return [found[i] for i in range(len(tensors))]
+
+
+def _spread(flat: Tensor) -> Tensor:
+    """``SAMPLE`` elements; of a tensor that is not huge in runs, which touch less memory."""
+    count = flat.numel()
+    if count > HUGE:
+        return flat[:: count // SAMPLE][:SAMPLE]
+    runs, stride = SAMPLE // RUN, flat.stride(0)
+    size, strides = (runs, RUN), (count // runs * stride, stride)
+    return flat.as_strided(size, strides, flat.storage_offset()).reshape(-1)
 
 
 def flat_copy(tensors: list[Tensor]) -> Tensor:

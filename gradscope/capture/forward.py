@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _len_torch_function_stack
+from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from gradscope.capture.cuts import CUTTING, Cuts
@@ -22,7 +23,7 @@ from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
-from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing, transforms_active
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
 from gradscope.capture.stats import Collector
@@ -158,11 +159,13 @@ class ForwardRecorder:
     def _results(
         self, function: Any, out: object, before: int, after: int, record: ThreadRecord
     ) -> tuple[Result, ...]:
-        if type(out) is Tensor and after - before == 1:  # of most calls
+        if type(out) is Tensor and (
+            after - before == 1 or (function is linear and not transforms_active())
+        ):  # of most calls; what ``linear`` returns was made last
             if not out.requires_grad:
                 return ()
             ticket = self._ticket(function, out) if self.values else None
-            return ((before, out.output_nr, 0, ticket),)
+            return ((after - 1, out.output_nr, 0, ticket),)
         outs = out if isinstance(out, tuple | list) else (out,)
         found = []
         for position, tensor in enumerate(outs[:MAX_OUTPUTS]):

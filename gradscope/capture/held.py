@@ -55,6 +55,10 @@ class Batch:
         """The keys of all gradients."""
         return self._flat[1::2]
 
+    def tensors(self) -> list[Tensor]:
+        """The copies, in the order of the keys."""
+        return self._flat[::2]
+
     def take(self) -> Iterator[Waiting]:
         """All of them, which are then let go of."""
         flat, self._flat, self.elements = self._flat, [], 0
@@ -63,7 +67,7 @@ class Batch:
 
 def light_count(gradient: Tensor) -> int:
     """Elements of a gradient that may be held; 0 where it may not."""
-    if type(gradient) is not Tensor or gradient.requires_grad:
+    if type(gradient) is not Tensor or gradient.requires_grad or gradient.is_nested:
         return 0
     count = gradient.numel()
     return count if count <= LIGHT else 0

@@ -72,9 +72,9 @@ class Labels:
             names: The user's names when they were read already.
             frame: Where to read them otherwise.
         """
-        calls = raw.calls()
-        key = raw.plan, hash(tuple([(id(w.code), w.lasti) for w in calls]))
-        modules = {w.call.root_id for w in calls if w.call is not None}
+        windows = [window for window in raw.windows if window is not None]
+        key = raw.plan, hash(tuple([(id(window.code), window.lasti) for window in windows]))
+        modules = {window.call.root_id for window in windows if window.call is not None}
         known = self._known.get(key)
         if known is None or not modules <= known.sought:
             names = names or self.scan(frame)

@@ -45,7 +45,8 @@ class Plan:
         truncated: Nodes that were not walked.
         leaves: ``AccumulateGrad`` nodes and how often each is used.
         plumbing: Views and transposes.
-        turned: Those of them that transpose a leaf, whose shape tells theirs.
+        turned: Those of them that transpose a leaf, whose shape tells theirs: node, and which
+            of ``leaves`` it is.
         passes: Those of them that send on exactly what they receive: no need to listen.
         single: Nodes that are torch's own and have one output.
         meeting: Edges that meet others, or what backward starts from, at one output.
@@ -71,10 +72,11 @@ class Plan:
         self._unnamed = [i for i, kind in enumerate(types) if kind.__name__ == _UNNAMED]
         self.leaves = {i: fan_in[i] for i, op in enumerate(self.ops) if op == "AccumulateGrad"}
         self.plumbing = [i for i, op in enumerate(self.ops) if op in PLUMBING]
+        positions = {leaf: position for position, leaf in enumerate(self.leaves)}
         self.turned = {
-            source: target
+            source: positions[target]
             for source, _, target, _ in self.edges
-            if self.ops[source] == "TBackward0" and target in self.leaves
+            if self.ops[source] == "TBackward0" and target in positions
         }
         roots = {node for node, _ in walked.roots}
         self.passes = [i for i in self.plumbing if fan_out[i] == 1 and i not in roots]

@@ -11,6 +11,7 @@ from torch import Tensor
 PLAIN = frozenset({Tensor, torch.nn.Parameter})
 is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
 _NO_DISPATCH = Tensor.__torch_dispatch__
+_FAR = 1 << 36  # bytes; no storage is as long, so an address beyond is not a mere offset
 
 
 class Unreadable(Exception):
@@ -42,9 +43,12 @@ def has_no_numbers(tensor: Tensor) -> bool:
     """Whether a plain tensor has none of one shape, or no memory: reading it would crash."""
     if tensor.is_nested:
         return True
-    if tensor.layout is not torch.strided or not tensor.numel():
+    if tensor.layout is not torch.strided:
         return False
-    return tensor.data_ptr() == tensor.storage_offset() * tensor.element_size()
+    address = tensor.data_ptr()
+    if address > _FAR or not tensor.numel():
+        return False
+    return address == tensor.storage_offset() * tensor.element_size()
 
 
 def plain_forms(tensors: Iterable[Tensor]) -> list[Tensor]:

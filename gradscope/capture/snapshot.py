@@ -18,25 +18,29 @@ class Snapshot:
     """Copies of tensors by node id, made together.
 
     Args:
-        tensors: Node ids and tensors to copy; see ``fits``.
+        nodes: Ids of the nodes of ``tensors``.
+        tensors: What to copy; see ``fits``.
         measured: Node ids and tickets of those that are measured at once.
 
     Attributes:
-        nodes: The node ids.
+        nodes: The ids of all nodes.
     """
 
     __slots__ = ("_copies", "_tickets", "nodes")
 
-    def __init__(self, tensors: list[tuple[int, Tensor]], measured: dict[int, Ticket]) -> None:
-        self.nodes = [*(node for node, _ in tensors), *measured]
+    def __init__(
+        self, nodes: list[int], tensors: list[Tensor], measured: dict[int, Ticket]
+    ) -> None:
+        self.nodes = [*nodes, *measured]
         self._tickets = measured
         self._copies: list[tuple[list[int], list[torch.Size], Tensor]] = []
-        alike: dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor]]] = {}
-        for node, tensor in tensors:
-            alike.setdefault((tensor.dtype, tensor.device), []).append((node, tensor))
-        for items in alike.values():
-            flat = flat_copy([tensor for _, tensor in items])
-            self._copies.append(([n for n, _ in items], [t.shape for _, t in items], flat))
+        kinds = [(tensor.dtype, tensor.device) for tensor in tensors]
+        for kind in set(kinds):
+            those = [i for i, other in enumerate(kinds) if other == kind]
+            flat = flat_copy([tensors[i] for i in those])
+            self._copies.append(
+                ([nodes[i] for i in those], [tensors[i].shape for i in those], flat)
+            )
 
     def tickets(self, collector: Collector) -> dict[int, Ticket]:
         """Node id → where its numbers will be; the copies are let go of."""

@@ -20,6 +20,8 @@ _INTERACTIVE = ("<stdin>", "<string>", "<ipython-input", "<cell", "<doctest", "<
 MAX_KNOWN = 50_000
 Span = tuple[int, int, int, int]  # first line and column, last line and column
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# By the code's id, which holding it keeps its own, since its hash takes longer than most lookups.
+_places: dict[tuple[int, int], tuple[CodeType, Source]] = {}
 
 
 def _library_folders() -> tuple[str, ...]:
@@ -50,6 +52,7 @@ class UserCode:
         self.files: set[str] = set()  # of the user's, as their code names them
         # By id, since equal code in two files is equal to Python; holding it keeps the id its own.
         self._known: dict[int, tuple[bool, CodeType]] = {}
+        self._others: set[int] = set()  # ids of those of them that are not the user's
 
     def owns(self, code: CodeType) -> bool:
         """Whether the code object belongs to the user's program."""
@@ -58,11 +61,10 @@ class UserCode:
 
     def innermost(self, frame: FrameType | None) -> FrameType | None:
         """The first frame at or above ``frame`` that is the user's."""
-        known = self._known
+        others = self._others
         while frame is not None:
             code = frame.f_code
-            found = known.get(id(code))
-            if found[0] if found is not None else self._meet(code):
+            if id(code) not in others and self.owns(code):
                 return frame
             frame = frame.f_back
         return None
@@ -70,6 +72,7 @@ class UserCode:
     def _meet(self, code: CodeType) -> bool:
         """Classifies a code object; reads its file now, before the user edits it or moves on."""
         if len(self._known) >= MAX_KNOWN:
+            self._others.clear()
             self._known.clear()
         # What a mode or tensor subclass of the user's runs belongs to the line that set it off.
         user = code.co_name != "__torch_function__" and self._classify(code.co_filename)
@@ -77,6 +80,8 @@ class UserCode:
             self.files.add(code.co_filename)
             linecache.getlines(code.co_filename)
         self._known[id(code)] = (user, code)
+        if not user:
+            self._others.add(id(code))
         return user
 
     def _classify(self, filename: str) -> bool:
@@ -100,7 +105,13 @@ def _positions(code: CodeType) -> tuple[tuple[int | None, int | None, int | None
 
 def place(code: CodeType, lasti: int) -> Source:
     """The user's line at one bytecode position, with the expression that was running."""
-    return _place(code.co_filename, code, lasti)
+    known = _places.get((id(code), lasti))
+    if known is None:
+        if len(_places) >= MAX_KNOWN:
+            _places.clear()
+        found = _place(code.co_filename, code, lasti)
+        known = _places[id(code), lasti] = (code, found)
+    return known[1]
 
 
 def targets(code: CodeType, lasti: int) -> tuple[str, ...]:
@@ -138,12 +149,11 @@ def message_of(error: BaseException) -> str:
 def forget() -> None:
     """Empties the caches: files may have been edited since the last run in this process."""
     linecache.checkcache()
-    for cache in (_positions, _place, _targets, _assignments):
+    _places.clear()
+    for cache in (_positions, _targets, _assignments):
         cache.cache_clear()
 
 
-# The file is part of the key: equal code in two files is equal to Python.
-@lru_cache(maxsize=65536)
 def _place(file: str, code: CodeType, lasti: int) -> Source:
     line, end_line, col, end_col = _position(code, lasti)
     text = linecache.getline(file, line).strip()
@@ -153,6 +163,7 @@ def _place(file: str, code: CodeType, lasti: int) -> Source:
     return Source(shown_file(file), line, text, code.co_qualname, expression)
 
 
+# The file is part of the key: equal code in two files is equal to Python.
 @lru_cache(maxsize=65536)
 def _targets(file: str, code: CodeType, lasti: int) -> tuple[str, ...]:
     line, end_line, col, end_col = _position(code, lasti)

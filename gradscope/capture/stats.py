@@ -12,8 +12,9 @@ the user may change a tensor in place or free it, and nothing of theirs is kept 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -83,6 +84,8 @@ class Collector:
         self._waiting = 0  # elements
         self._held = Held()
         self._elsewhere: list[OnDevice] = []
+        self._later: list[Batch] = []
+        self._numbers: list[tuple[Tensor, Ticket]] = []
 
     def add(self, tensor: Tensor, own: bool = False) -> Ticket:
         """Measures a tensor as it is now.
@@ -93,6 +96,17 @@ class Collector:
         """
         ticket = Ticket()
         self.put(tensor, ticket, _WHOLE, own)
+        return ticket
+
+    def add_number(self, number: Tensor) -> Ticket:
+        """Measures a tensor of one element together with others of the kind, such as losses."""
+        if type(number) is not Tensor or is_wrapped(number) or transforms_active():
+            return self.add(number)
+        if has_no_numbers(number):
+            return self.add(number)
+        ticket = Ticket()
+        self._numbers.append((number.detach().clone(), ticket))
+        self._waiting += 1
         return ticket
 
     def hold(self, tensor: Tensor) -> Ticket:
@@ -125,6 +139,50 @@ class Collector:
     def put_batch(self, batch: Batch) -> None:
         """Measures gradients of one backward."""
         self._put_own(batch.take())
+
+    def measure_later(self, batch: Batch) -> Batch:
+        """Measures gradients of one backward together with the same ones of the next.
+
+        Returns:
+            An empty batch with the same sink.
+        """
+        if batch.elements:
+            self._later.append(batch)
+            self._waiting += batch.elements
+            if self._waiting > WAITING_ELEMENTS:
+                self._flush_groups()
+        return Batch(batch.sink)
+
+    def _gather(self) -> None:
+        """Puts what is to be measured later into groups: one gradient of all backwards at once."""
+        later, self._later = self._later, []
+        numbers, self._numbers = self._numbers, []
+        if numbers:
+            self._waiting -= len(numbers)
+            self._put_alike([n for n, _ in numbers], [ticket for _, ticket in numbers], _WHOLE)
+        alike: dict[tuple[object, ...], list[Batch]] = {}
+        for batch in later:
+            self._waiting -= batch.elements
+            alike.setdefault(tuple(batch.keys()), []).append(batch)
+        for keys, batches in alike.items():
+            sinks = [batch.sink for batch in batches]
+            gradients = zip(*(batch.tensors() for batch in batches), strict=True)
+            for key, same in zip(keys, gradients, strict=True):
+                self._put_alike(same, sinks, key)
+
+    def _put_alike(self, tensors: Sequence[Tensor], sinks: list[Any], key: object) -> None:
+        """Has copies measured that most likely have one shape and dtype."""
+        like = _like(tensors[0])
+        group = self._groups.get(like)
+        if group is None or not group.limit or any(_like(tensor) != like for tensor in tensors):
+            self._put_own(zip(tensors, sinks, repeat(key), strict=False))
+            return
+        group.tensors += tensors
+        group.sinks += sinks
+        group.keys += [key] * len(tensors)
+        self._waiting += group.count * len(tensors)
+        if len(group.keys) >= group.limit:
+            self._flush(group)
 
     def _put_own(self, waiting: Iterable[Waiting]) -> None:
         for tensor, sink, key in waiting:
@@ -162,10 +220,8 @@ class Collector:
             self.drop("tensors that could not be measured")
 
     def _put(self, tensor: Tensor, sink: Any, key: object, own: bool) -> None:
-        like = (tensor.shape, tensor.dtype, tensor.device, tensor.layout)
-        group = self._groups.get(like)
-        if group is None:
-            group = self._new_group(like, tensor)
+        like = _like(tensor)
+        group = self._groups.get(like) or self._new_group(like, tensor)
         if not own and has_no_numbers(tensor):
             raise Unreadable
         if not group.limit:
@@ -189,6 +245,7 @@ class Collector:
         if not self._waiting:
             return
         with uncollected(), outside_transforms() if transforms_active() else nullcontext():
+            self._gather()
             for group in self._groups.values():
                 if group.tensors:
                     self._flush(group)
@@ -276,3 +333,8 @@ class Collector:
                 sink[key] = row_on_cpu(kind, dense, reduced, repeats)
             else:
                 self._elsewhere.append(on_device(kind, dense, reduced, repeats, sink, key))
+
+
+def _like(tensor: Tensor) -> tuple[object, ...]:
+    """Equal for tensors that can be stacked."""
+    return tensor.shape, tensor.dtype, tensor.device, tensor.layout

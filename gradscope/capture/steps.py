@@ -214,17 +214,22 @@ class StepRecorder:
 
     def _measure_before(self, pending: Pending, outputs: list[Tensor]) -> None:
         if outputs and outputs[0].numel() == 1 and not outputs[0].is_complex():
-            pending.loss = self._collector.add(outputs[0])
+            pending.loss = self._collector.add_number(outputs[0])
         if pending.raw is None:
             return
-        small, measured = [], {}
+        nodes: list[int] = []
+        small: list[Tensor] = []
+        measured = {}
         for node, leaf in pending.run.leaves.items():
             tensor = leaf.ref()
-            if tensor is not None and fits(tensor):
-                small.append((node, tensor))
-            elif tensor is not None and pending.chosen:
+            if tensor is None:
+                continue
+            if fits(tensor):
+                nodes.append(node)
+                small.append(tensor)
+            elif pending.chosen:
                 measured[node] = self._collector.add(tensor)
-        pending.raw.leaf_values = Snapshot(small, measured)
+        pending.raw.leaf_values = Snapshot(nodes, small, measured)
 
     def _chosen(self, pending: Pending) -> set[int] | None:
         """Nodes to listen at: all, only leaves, or the last node of every module call."""

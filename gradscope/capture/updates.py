@@ -134,8 +134,7 @@ class Ledger:
     def remember(self, leaves: Iterable[Leaf]) -> None:
         """After a backward: keeps what tells a later update by hand."""
         for leaf in leaves:
-            tensor = leaf.ref()
-            if tensor is not None and not leaf.by_optimizer:
+            if not leaf.by_optimizer and (tensor := leaf.ref()) is not None:
                 leaf.change = (tensor._version, sample(tensor, FINGERPRINT))
 
     def finish(self) -> None:
