@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.forward import ForwardRecorder, dispatch_modes
-from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
+from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.hearing import Hearing, is_unusual
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, transforms_active
+from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.raw import Heard, RawGraph
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
@@ -89,9 +89,7 @@ class BackwardRun:
         self._hooks = Hooks()
         self._ids = _NO_IDS  # of the nodes, by ``id``
         self._listening = self.plan.most
-        self._heard = Batch(self.gradients)
-        self._parts = Batch(self.contributions)
-        self._leaf_heard = Batch(self.gradients)
+        self._hearing = Hearing(collector, self.gradients, self.contributions)
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -139,24 +137,11 @@ class BackwardRun:
             self._ask(i, gradients, is_leaf=False)
 
     @own_work
-    def _at_node(self, i: int, gradients: tuple[Tensor | None, ...], hold: bool = True) -> None:
+    def _at_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
         try:
-            if i == _NOWHERE or not self._is_ours():
-                return
-            usual = not _is_unusual()
-            with NO_FUNCTIONS() if usual else quiet():
-                mine = self._heard if hold and usual else None
-                key = self.plan.slots[i]
-                for gradient in gradients:
-                    if gradient is None:
-                        self.gradients[key] = None
-                    elif mine is not None and (count := light_count(gradient)):
-                        mine.add(gradient, count, key)
-                    else:
-                        self._collector.put(gradient, self.gradients, key)
-                    key = (i, key[1] + 1)
-                self._bound()
+            if i != _NOWHERE and self._is_ours():
+                self._hearing.all(self.plan.slots[i], gradients)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -187,105 +172,66 @@ class BackwardRun:
     @own_work
     def _at_single(self, gradient: Tensor | None) -> None:
         """The same for a node with one output, most of whose gradients are small."""
-        if self.traits is not None or type(gradient) is not Tensor or _is_unusual():
+        if self.traits is not None or type(gradient) is not Tensor or is_unusual():
             self._before_node((gradient,))
             return
         started = perf_counter_ns()
         try:
             i = self._ids.get(id(_current_node()), _NOWHERE)
             if i != _NOWHERE and (_task_id() == self.task or self._is_ours()):
-                self._hear(self._heard, i, gradient)
-                self._bound()
+                self._hearing.one(self.plan.slots[i], gradient)
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
-
-    def _hear(self, batch: Batch, i: int, gradient: Tensor) -> None:
-        """Holds the one gradient of a node, or has it measured at once if it is large."""
-        with NO_FUNCTIONS():
-            count = light_count(gradient)
-            if count:
-                batch.add(gradient, count, self.plan.slots[i])
-            else:
-                self._collector.put(gradient, self.gradients, self.plan.slots[i])
 
     @own_work
     def _at_leaf(self, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
         try:
             i = self._ids.get(id(_current_node()), _NOWHERE)
-            if i == _NOWHERE or not (_task_id() == self.task or self._is_ours()):
-                pass
-            elif gradients[0] is None:
-                self.gradients[self.plan.slots[i]] = None
-            else:
-                self._heard_leaf(i, gradients[0])
-                self.arrived.add(i)
-                if self._fills_grad:
-                    self._ledger.contributed(self.leaves[i])
+            if i != _NOWHERE and (_task_id() == self.task or self._is_ours()):
+                self._received(i, gradients[0])
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _heard_leaf(self, i: int, gradient: Tensor) -> None:
-        """Leaves' gradients are measured in every backward, so they wait apart."""
-        if type(gradient) is not Tensor or _is_unusual():
-            self._at_node(i, (gradient,), hold=False)
-        else:
-            self._hear(self._leaf_heard, i, gradient)
-            if self._leaf_heard.elements > HEARD_ELEMENTS:
-                self._leaf_heard = self._collector.measure_later(self._leaf_heard)
+    def _received(self, i: int, gradient: Tensor | None) -> None:
+        if gradient is None:
+            self.gradients[self.plan.slots[i]] = None
+            return
+        self.arrived.add(i)
+        if self._fills_grad:
+            self._ledger.contributed(self.leaves[i])
+        self._hearing.leaf(self.plan.slots[i], gradient)
         if self.traits is not None:
             self._ask(i, (gradient,), is_leaf=True)
 
     @own_work
     def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
         i = self._ids.get(id(_current_node()), _NOWHERE)
-        edges, is_received = self._listening.after.get(i, ((), False))
+        edges, is_received = self._listening.after.get(i, ([], False))
         if is_received:
             self._at_node(i, received)
         started = perf_counter_ns()
         try:
-            if not self._is_ours():
-                return
-            hold = not _is_unusual()
-            with NO_FUNCTIONS() if hold else quiet():
-                for slot, edge in edges:
-                    gradient = sent[slot]
-                    if gradient is None:
-                        self.contributions[edge] = None
-                    elif hold and (count := light_count(gradient)):
-                        self._parts.add(gradient, count, edge)
-                    else:
-                        self._collector.put(gradient, self.contributions, edge)
-                self._bound()
+            if self._is_ours():
+                self._hearing.along(edges, sent)
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _bound(self) -> None:
-        """Has what was heard so far measured if it is much, so that no more of it is held."""
-        if self._heard.elements + self._parts.elements > HEARD_ELEMENTS:
-            self._collector.put_batch(self._heard)
-            self._collector.put_batch(self._parts)
-
     def hand_over(self, wanted: bool) -> None:
         """After the run: has what was heard measured, or held until that is known to be wanted."""
-        self._collector.measure_later(self._leaf_heard)
-        for heard in (self._heard, self._parts):
-            if wanted:
-                self._collector.put_batch(heard)
-            else:
-                self._collector.hold_batch(heard)
+        self._hearing.hand_over(wanted)
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
         ids = {node: i for i, node in enumerate(self.walked.nodes)}
         leaves = {id(variable): i for i, variable in self.variables}
-        heard = self.gradients.keys() | {*self._heard.keys(), *self._leaf_heard.keys()}
+        heard = self._hearing.slots()
         for asked, gradient in zip(wanted, gradients, strict=False):
             slot = slot_of(asked, ids, leaves)
             if slot is None or slot in heard:
@@ -330,8 +276,3 @@ class BackwardRun:
         self.variables.clear()
         walked, self.walked = self.walked, _NOTHING
         release(walked.nodes)
-
-
-def _is_unusual() -> bool:
-    """Whether a dispatch mode or a transform of ``torch.func`` would see what we do."""
-    return bool(dispatch_modes() or transforms_active())

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.changes import flat_copy
+from gradscope.capture.groups import SMALL
 from gradscope.capture.held import Ticket
 from gradscope.capture.readable import PLAIN, has_no_numbers
-from gradscope.capture.stats import SMALL, Collector
+from gradscope.capture.stats import Collector
 
 
 class Snapshot:

@@ -11,16 +11,14 @@ the user may change a tensor in place or free it, and nothing of theirs is kept 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import repeat
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch._C import _DisableAutocast
 
+from gradscope.capture.groups import UNMEASURED, WAITING_ELEMENTS, Groups
 from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Batch, Held, Ticket, Waiting
 from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active, uncollected
 from gradscope.capture.readable import (
@@ -30,49 +28,8 @@ from gradscope.capture.readable import (
     is_wrapped,
     readable,
 )
-from gradscope.capture.reduce import (
-    Kind,
-    count_nonzeros,
-    dense_form,
-    exact_norms,
-    extent,
-    kind_of,
-    reduce_one,
-    reduce_rows,
-    row_of,
-    rows_of,
-)
-from gradscope.capture.rows import (
-    OnDevice,
-    is_doubtful,
-    nonfinite_row,
-    on_device,
-    row_on_cpu,
-    sparse,
-)
 
-SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction per tensor
-GROUP_ELEMENTS = 1 << 16  # so many fit into the cache while a group is reduced
-WAITING_ELEMENTS = 1 << 19  # at most so many wait
-MAX_GROUPS = 2048
 _WHOLE = slice(None)
-
-
-class _Group:
-    """Tensors of one kind that wait to be reduced together."""
-
-    __slots__ = ("count", "keys", "kind", "limit", "sinks", "tensors")
-
-    def __init__(self, kind: Kind, limit: int) -> None:
-        self.kind = kind
-        self.count = kind.template.count
-        self.limit = limit  # tensors; 0: none waits
-        self.clear()
-
-    def clear(self) -> None:
-        self.tensors: list[Tensor] = []
-        self.sinks: list[Any] = []
-        self.keys: list[Any] = []
 
 
 class Collector:
@@ -80,11 +37,10 @@ class Collector:
 
     def __init__(self) -> None:
         self.dropped: dict[str, int] = {}
-        self._groups: dict[object, _Group] = {}
-        self._waiting = 0  # elements
+        self._groups = Groups(self.drop)
         self._held = Held()
-        self._elsewhere: list[OnDevice] = []
         self._later: list[Batch] = []
+        self._later_elements = 0
         self._numbers: list[tuple[Tensor, Ticket]] = []
 
     def add(self, tensor: Tensor, own: bool = False) -> Ticket:
@@ -106,7 +62,6 @@ class Collector:
             return self.add(number)
         ticket = Ticket()
         self._numbers.append((number.detach().clone(), ticket))
-        self._waiting += 1
         return ticket
 
     def hold(self, tensor: Tensor) -> Ticket:
@@ -148,21 +103,27 @@ class Collector:
         """
         if batch.elements:
             self._later.append(batch)
-            self._waiting += batch.elements
-            if self._waiting > WAITING_ELEMENTS:
-                self._flush_groups()
+            self._later_elements += batch.elements
+            if self._later_elements > WAITING_ELEMENTS:
+                self._flush()
         return Batch(batch.sink)
+
+    def _flush(self) -> None:
+        """Reduces everything that waits."""
+        if not (self._later or self._numbers or self._groups.waiting):
+            return
+        with uncollected(), outside_transforms() if transforms_active() else nullcontext():
+            self._gather()
+            self._groups.flush()
 
     def _gather(self) -> None:
         """Puts what is to be measured later into groups: one gradient of all backwards at once."""
-        later, self._later = self._later, []
+        later, self._later, self._later_elements = self._later, [], 0
         numbers, self._numbers = self._numbers, []
         if numbers:
-            self._waiting -= len(numbers)
             self._put_alike([n for n, _ in numbers], [ticket for _, ticket in numbers], _WHOLE)
         alike: dict[tuple[object, ...], list[Batch]] = {}
         for batch in later:
-            self._waiting -= batch.elements
             alike.setdefault(tuple(batch.keys()), []).append(batch)
         for keys, batches in alike.items():
             sinks = [batch.sink for batch in batches]
@@ -170,19 +131,16 @@ class Collector:
             for key, same in zip(keys, gradients, strict=True):
                 self._put_alike(same, sinks, key)
 
-    def _put_alike(self, tensors: Sequence[Tensor], sinks: list[Any], key: object) -> None:
-        """Has copies measured that most likely have one shape and dtype."""
-        like = _like(tensors[0])
-        group = self._groups.get(like)
-        if group is None or not group.limit or any(_like(tensor) != like for tensor in tensors):
-            self._put_own(zip(tensors, sinks, repeat(key), strict=False))
+    def _put_alike(self, tensors: Sequence[Tensor], sinks: Sequence[Any], key: object) -> None:
+        """Measures copies that most likely have one shape and dtype."""
+        try:
+            done = self._groups.put_alike(tensors, sinks, key)
+        except BaseException as error:
+            let_pass(error)
+            self.drop(UNMEASURED, len(tensors))
             return
-        group.tensors += tensors
-        group.sinks += sinks
-        group.keys += [key] * len(tensors)
-        self._waiting += group.count * len(tensors)
-        if len(group.keys) >= group.limit:
-            self._flush(group)
+        if not done:
+            self._put_own(zip(tensors, sinks, repeat(key), strict=False))
 
     def _put_own(self, waiting: Iterable[Waiting]) -> None:
         for tensor, sink, key in waiting:
@@ -206,51 +164,22 @@ class Collector:
         try:
             if transforms_active():
                 with outside_transforms():
-                    self._put(readable(tensor), sink, key, own)
+                    self._groups.put(readable(tensor), sink, key, own)
             elif type(tensor) in PLAIN and not is_wrapped(tensor):
-                self._put(tensor, sink, key, own)
+                self._groups.put(tensor, sink, key, own)
             else:
-                self._put(readable(tensor), sink, key, own)
+                self._groups.put(readable(tensor), sink, key, own)
         except Unreadable:
             self.drop(
                 "tensors without readable numbers (fake, freed or function-transform wrapped)"
             )
         except BaseException as error:
             let_pass(error)
-            self.drop("tensors that could not be measured")
-
-    def _put(self, tensor: Tensor, sink: Any, key: object, own: bool) -> None:
-        like = _like(tensor)
-        group = self._groups.get(like) or self._new_group(like, tensor)
-        if not own and has_no_numbers(tensor):
-            raise Unreadable
-        if not group.limit:
-            with _DisableAutocast():
-                self._reduce_one(tensor.detach(), group.kind, sink, key)
-            return
-        group.tensors.append(tensor if own else tensor.detach().clone())
-        group.sinks.append(sink)
-        group.keys.append(key)
-        self._waiting += group.count
-        if len(group.keys) >= group.limit:
-            self._flush(group)
-        elif self._waiting > WAITING_ELEMENTS:
-            self._flush_groups()
+            self.drop(UNMEASURED)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Counts something that was not measured."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
-
-    def _flush_groups(self) -> None:
-        if not self._waiting:
-            return
-        with uncollected(), outside_transforms() if transforms_active() else nullcontext():
-            self._gather()
-            for group in self._groups.values():
-                if group.tensors:
-                    self._flush(group)
-        if len(self._groups) > MAX_GROUPS:
-            self._groups.clear()
 
     def settle(self) -> None:
         """Reduces every waiting tensor and every one held, and moves all numbers to Python."""
@@ -259,82 +188,5 @@ class Collector:
 
     def arrive(self) -> None:
         """The same for all but what is held."""
-        self._flush_groups()
-        elsewhere, self._elsewhere = self._elsewhere, []
-        by_device: dict[torch.device, list[OnDevice]] = {}
-        for item in elsewhere:
-            by_device.setdefault(item.numbers.device, []).append(item)
-        for items in by_device.values():
-            try:
-                moved = iter(torch.cat([i.numbers for i in items]).tolist())
-            except BaseException as error:
-                let_pass(error)
-                self.drop("tensors that could not be measured", sum(len(i.keys) for i in items))
-                continue
-            for item in items:
-                for sink, key, numbers in zip(item.sinks, item.keys, moved, strict=False):
-                    norm, low, high, nonzero = numbers
-                    unknown = 0 if math.isfinite(norm) else -1
-                    sink[key] = row_of(item.kind, norm, low, high, nonzero, unknown, unknown)
-
-    def _new_group(self, key: object, tensor: Tensor) -> _Group:
-        kind = kind_of(tensor)
-        count = kind.template.count
-        grouped = 0 < count <= SMALL and tensor.layout is torch.strided
-        group = _Group(kind, max(1, GROUP_ELEMENTS // count) if grouped else 0)
-        self._groups[key] = group
-        return group
-
-    def _flush(self, group: _Group) -> None:
-        tensors, sinks, keys = group.tensors, group.sinks, group.keys
-        group.clear()
-        self._waiting -= len(tensors) * group.count
-        try:
-            with _DisableAutocast():
-                self._reduce(group.kind, tensors, sinks, keys)
-        except BaseException as error:
-            let_pass(error)
-            self.drop("tensors that could not be measured", len(tensors))
-
-    def _reduce(self, kind: Kind, tensors: list[Tensor], sinks: list[Any], keys: list[Any]) -> None:
-        rows = torch.stack(tensors).reshape(len(tensors), -1)
-        if rows.device.type != "cpu":
-            reduced = reduce_rows(rows)
-            numbers = torch.stack([r.to(reduced[0].dtype) for r in reduced], dim=1)
-            self._elsewhere.append(OnDevice(kind, sinks, keys, numbers))
-            return
-        norms, lows, highs = (numbers.tolist() for numbers in extent(rows))
-        doubtful = not (min(norms) > kind.tiny and math.isfinite(sum(norms)))
-        if doubtful:
-            extents = zip(norms, lows, highs, strict=True)
-            inexact = [i for i, row in enumerate(extents) if is_doubtful(kind, *row)]
-            for i, norm in zip(inexact, exact_norms(rows[inexact]).tolist(), strict=True):
-                norms[i] = norm
-        found = rows_of(kind, norms, lows, highs, count_nonzeros(rows).tolist())
-        for sink, key, row in zip(sinks, keys, found, strict=True):
-            sink[key] = row
-        if doubtful:
-            for norm, tensor, sink, key in zip(norms, tensors, sinks, keys, strict=True):
-                if not math.isfinite(norm):
-                    sink[key] = nonfinite_row(kind, tensor, sink[key])
-
-    def _reduce_one(self, tensor: Tensor, kind: Kind, sink: Any, key: object) -> None:
-        if kind.template.count == 0:
-            sink[key] = row_of(kind, 0.0, math.nan, math.nan, math.nan)
-        elif tensor.layout is not torch.strided:
-            if tensor.device.type != "cpu":  # to read it is to wait for the device
-                self.drop("sparse tensors on an accelerator")
-            else:
-                sink[key] = sparse(tensor, kind)
-        else:
-            dense, repeats = dense_form(tensor)
-            reduced = reduce_one(dense)
-            if dense.device.type == "cpu":
-                sink[key] = row_on_cpu(kind, dense, reduced, repeats)
-            else:
-                self._elsewhere.append(on_device(kind, dense, reduced, repeats, sink, key))
-
-
-def _like(tensor: Tensor) -> tuple[object, ...]:
-    """Equal for tensors that can be stacked."""
-    return tensor.shape, tensor.dtype, tensor.device, tensor.layout
+        self._flush()
+        self._groups.arrive()
