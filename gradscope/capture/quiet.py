@@ -24,7 +24,7 @@ NO_FUNCTIONS = torch._C.DisableTorchFunction
 tracing: Callable[[], bool] = torch._C._is_tracing
 transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
-_open: dict[int, list[quiet]] = {}  # by thread, outermost first
+_open: dict[int, quiet] = {}  # the innermost of each thread
 _without_collector: set[int] = set()  # threads that hold it back
 _anybody = UserCode()
 
@@ -32,9 +32,10 @@ _anybody = UserCode()
 class quiet:
     """No graph, function or dispatch mode of the user's, ``vmap``, ``autocast``, ``jit.trace``."""
 
-    __slots__ = ("_autocast", "_functions", "_grad", "_modes", "_outside", "_tracing")
+    __slots__ = ("_around", "_autocast", "_functions", "_grad", "_modes", "_outside", "_tracing")
 
     def __init__(self) -> None:
+        self._around: quiet | None = None
         self._autocast: Any = None
         self._functions: Any = None
         self._grad: bool | None = None
@@ -43,7 +44,9 @@ class quiet:
         self._tracing: Any = None
 
     def __enter__(self) -> None:
-        _open.setdefault(threading.get_ident(), []).append(self)
+        here = threading.get_ident()
+        self._around = _open.get(here)
+        _open[here] = self
         self._functions = torch._C.DisableTorchFunction()
         self._functions.__enter__()
         self._grad = torch.is_grad_enabled()
@@ -62,12 +65,15 @@ class quiet:
             torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
 
     def __exit__(self, *exc: object) -> None:
-        self._restore()
         here = threading.get_ident()
-        opened = _open.get(here, [])
-        if self in opened:
-            opened.remove(self)
-        if not opened:
+        inner = _open.get(here)
+        while inner is not None and inner is not self:  # an interrupt cut off its end
+            inner._restore()
+            inner = inner._around
+        self._restore()
+        if self._around is not None:
+            _open[here] = self._around
+        else:
             _open.pop(here, None)
 
     def _restore(self) -> None:
@@ -94,15 +100,20 @@ class quiet:
 
 def grad_enabled() -> bool:
     """Whether the user's program records a graph in this thread, inside ``quiet`` as well."""
+    before = None
     opened = _open.get(threading.get_ident())
-    before = opened[0]._grad if opened else None
+    while opened is not None:
+        before = opened._grad
+        opened = opened._around
     return torch.is_grad_enabled() if before is None else before
 
 
 def recover(error: BaseException) -> None:
     """At the way out of the capture: closes what was cut off, and lets pass what is not ours."""
-    for opened in reversed(_open.pop(threading.get_ident(), ())):
+    opened = _open.pop(threading.get_ident(), None)
+    while opened is not None:
         opened._restore()
+        opened = opened._around
     if threading.get_ident() in _without_collector:
         _without_collector.discard(threading.get_ident())
         gc.enable()

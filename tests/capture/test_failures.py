@@ -68,6 +68,7 @@ OUTSIDE = {
     "ModuleTracker.attach",
     "ModuleTracker.detach",
     "Pause._guarded",
+    "PrintedTracebacks._cleaned",
     "Warnings._guarded",
     "CompiledCalls._put_on",
     "CompiledCalls._take_off",
