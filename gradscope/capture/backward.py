@@ -23,7 +23,7 @@ from gradscope.capture.hearing import Hearing, is_unusual
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import quiet, recover
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover
 from gradscope.capture.raw import Heard, RawGraph
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
@@ -161,7 +161,11 @@ class BackwardRun:
             if self.traits is None or not gradients or _task_id() != self.task:
                 return
             gradient = gradients[0]
-            if gradient is not None and (is_leaf or gradient.dtype is torch.float16):
+            if gradient is None:
+                return
+            with NO_FUNCTIONS():
+                asked = is_leaf or gradient.dtype is torch.float16
+            if asked:
                 with quiet():
                     self.traits.gradient(i, gradient, is_leaf)
         except BaseException as error:

@@ -21,6 +21,7 @@ from torch._C import (
     _pop_torch_function_stack,
     _push_on_torch_function_stack,
 )
+from torch.autograd.profiler import record_function
 from torch.optim import Optimizer
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
@@ -50,6 +51,8 @@ class Pause:
         undo.callback(self._retire)
         replace(undo, Optimizer, "zero_grad", self._around)
         replace(undo, nn.Module, "zero_grad", self._around)
+        replace(undo, record_function, "__enter__", self._past)
+        replace(undo, record_function, "__exit__", self._past)
         undo.callback(register_optimizer_step_pre_hook(self._before).remove)
         undo.callback(register_optimizer_step_post_hook(self._after).remove)
 
@@ -73,6 +76,24 @@ class Pause:
                 self._guarded(self.put_back)
 
         return cleared
+
+    def _past(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps what marks a range for profilers, around every step: it makes no node."""
+
+        @functools.wraps(original)
+        @way_through
+        def marked(*args: Any) -> Any:
+            below = _len_torch_function_stack() - 1
+            mode = _get_function_stack_at(below) if below >= 0 else None
+            if type(mode) is not ForwardMode or not self._active:
+                return original(*args)
+            _pop_torch_function_stack()
+            try:
+                return original(*args)
+            finally:
+                _push_on_torch_function_stack(mode)
+
+        return marked
 
     def put_back(self) -> None:
         """Puts the mode back if it is off and the stack is as it was."""

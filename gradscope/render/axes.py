@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gradscope.render.units import format_number, power
 
 _TICKS = 6
+_ROUNDING = 1e-6
 _SMALLEST, _LARGEST = -307, 308  # powers of ten that a double holds
 
 
@@ -88,7 +89,9 @@ def y_axis(values: Iterable[float], *, log: bool) -> Axis:
         start = min(max(math.floor(math.log10(low)), _SMALLEST), _LARGEST - 1)
         end = min(math.ceil(math.log10(high)), _LARGEST)
         return Axis(start, max(end, start + 1), log=True)
-    pad = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    # Of what differs by rounding alone, the numbers beside the axis would say nothing.
+    apart = high - low if high - low > abs(high) * _ROUNDING else 0.0
+    pad = apart * 0.05 or abs(high) * 0.05 or 1.0
     return Axis(low - pad, high + pad)
 
 

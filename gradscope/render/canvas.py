@@ -131,9 +131,11 @@ def canvas_for(
 ) -> Canvas:
     """Everything looked up once."""
     roots = {folded.box_of[root] for root in graph.structure.roots}
-    # A loss always receives 1; in the scale it would push everything else to one end.
-    telling = [box.gradient for box in folded.nodes if box.id not in roots]
-    values = [v for g in telling for v in (g.entering, g.leaving, *g.turns)]
+    # A loss always receives 1; in the scale it would push everything else to one end. So would what
+    # one op hands on where that ends in an Inf: the next box shows it.
+    telling = [box for box in folded.nodes if box.id not in roots]
+    values = [v for b in telling for v in (b.gradient.entering, *b.gradient.turns)]
+    values += [box.gradient.leaving for box in telling if box.is_folded]
     if not any(values):
         values = [box.gradient.entering for box in folded.nodes]
     flags = flagged_nodes(graph, findings, parameters, options.step)

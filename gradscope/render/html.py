@@ -97,6 +97,7 @@ def render_html(
     findings = nodes_of_findings(report, canvas)
     nodes = nodes_of_parameters(chosen.graph if chosen else None)
     graph = graph_document(canvas, pictures, findings) if canvas else {}
+    chains = chain_views(report, chosen)
     hero = _hero(report, findings, {figure.key: figure for figure in extras.figures})
     return _page().render(
         **_frame(report),
@@ -104,9 +105,8 @@ def render_html(
         **_graph(report, chosen, pictures, extras),
         **_parameters(rows, nodes, canvas),
         findings=finding_views(report, extras.listings, findings, options.folder),
-        hero=hero,
-        chains=chain_views(report, chosen),
-        figures=[figure for figure in extras.figures if figure is not hero],
+        **_plots(hero, extras.figures, alone=not report.findings and not chains),
+        chains=chains,
         data=data_island(graph),
     )
 
@@ -125,6 +125,13 @@ def _hero(
     if report.findings and report.findings[0].severity != "info" and not findings[0]:
         return steps or depth
     return depth or steps
+
+
+def _plots(hero: Figure | None, figures: Sequence[Figure], *, alone: bool) -> dict[str, Any]:
+    """Two by two below the graph; the last of an odd number beside a first that stands alone."""
+    rest = [figure for figure in figures if figure is not hero]
+    beside = rest[-1] if hero and alone and len(rest) % 2 else None
+    return {"hero": hero, "beside": beside, "figures": rest[:-1] if beside else rest}
 
 
 def _frame(report: Report) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _DEEPEST = 4
 _ALL_THE_WAY = 99
 _TRIED_NODES = 20_000  # beyond that, every trial folding would be felt
 _READABLE = 90  # boxes
-_LOW = 2_200  # points; some three screens
+_LOW, _NARROW = 2_200, 1_700  # points; some three screens, and names legible across one
 _CROWDED = 3  # edges per box
 _LINE = 300  # characters
 
@@ -216,14 +216,14 @@ class LevelView:
 
 def level_views(report: Report, chosen: Chosen, pictures: Sequence[Picture]) -> list[LevelView]:
     """The levels in order; the finest that a person can still read at once is shown first."""
-    readable = [p.name for p in pictures if len(p.folded.nodes) <= _READABLE and _is_low(p.svg)]
+    readable = [p.name for p in pictures if len(p.folded.nodes) <= _READABLE and _is_small(p.svg)]
     first = readable[-1] if readable else pictures[0].name if pictures else ""
     return [_view(report, chosen, picture, picture.name == first) for picture in pictures]
 
 
-def _is_low(svg: str) -> bool:
-    found = re.search(r'viewBox="[\d.]+ [\d.]+ [\d.]+ ([\d.]+)"', svg)
-    return found is None or float(found[1]) <= _LOW
+def _is_small(svg: str) -> bool:
+    found = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', svg)
+    return found is None or (float(found[1]) <= _NARROW and float(found[2]) <= _LOW)
 
 
 def _view(report: Report, chosen: Chosen, picture: Picture, shown: bool) -> LevelView:

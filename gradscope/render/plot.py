@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 WIDTH = 480
@@ -54,6 +54,18 @@ class Plot:
     about: str
     caption: str
     spec: dict[str, Any] = field(repr=False)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is as wide as two."""
+        return bool(self.spec.get("width", 0) > INNER)
+
+
+def widened(plot: Plot) -> Plot:
+    """The plot as wide as two; as it is where its parts have widths of their own."""
+    if "width" not in plot.spec:
+        return plot
+    return replace(plot, spec={**plot.spec, "width": plot.spec["width"] + WIDTH})
 
 
 def with_heading(plot: Plot) -> dict[str, Any]:

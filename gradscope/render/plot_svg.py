@@ -1,14 +1,15 @@
 """Plots drawn: as parts of the page, and as pictures that stand alone.
 
 NOTE [One drawing] The page shows the SVG that vl-convert draws of a specification, and files show
-the same specification with its heading. Vega itself is not in the page: vega, vega-lite and
-vega-embed as vl-convert bundles them are 0.9 MB of script that needs ``eval``, which the page's
-policy forbids, cannot follow its light or dark style without drawing again, and show nothing
-without script. Drawn beforehand, four plots of 120 steps are 34 kB. What a mark says comes from
-the ``description`` in the specification, which Vega writes as ``aria-label``, and where it leads
-from its ``href``; ``assets/plots.js`` does the rest. Measured on two cores: 0.2 s to import altair,
-0.15 s to build four specifications, 0.5 s until vl-convert can draw (beside the others), then
-0.03 s a plot; the page of a small run takes 1.1 s, of GPT-2 with 200 steps 1.9 s (1.4 MB).
+the same specification with its heading; alone in its row, a plot is as wide as two on the page.
+Vega itself is not in the page: vega, vega-lite and vega-embed as vl-convert bundles them are 0.9 MB
+of script that needs ``eval``, which the page's policy forbids, cannot follow its light or dark
+style without drawing again, and show nothing without script. Drawn beforehand, four plots of 120
+steps are 34 kB. What a mark says comes from the ``description`` in the specification, which Vega
+writes as ``aria-label``, and where it leads from its ``href``; ``assets/plots.js`` does the rest.
+Measured on two cores: 0.2 s to import altair, 0.15 s to build four specifications, 0.5 s until vl-
+convert can draw (beside the others), then 0.03 s a plot; the page of a small run takes 1.1 s, of
+GPT-2 with 200 steps 1.9 s (1.4 MB).
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ class Figure:
         title: Its heading.
         svg: The drawing.
         caption: How to read it.
+        wide: Whether it is as wide as two.
     """
 
     key: str
     title: str
     svg: Markup
     caption: str
+    wide: bool = False
 
 
 def figures(plots: Sequence[Plot], drawer: Drawer) -> tuple[list[Figure], list[str]]:
@@ -60,7 +63,7 @@ def _figure(plot: Plot, drawn: str | ImageError) -> Figure:
     if isinstance(drawn, ImageError):
         raise drawn
     svg = Markup(inline_plot(drawn, plot.key, plot.about))
-    return Figure(plot.key, plot.title, svg, plot.caption)
+    return Figure(plot.key, plot.title, svg, plot.caption, plot.wide)
 
 
 def pictures(plots: Sequence[Plot]) -> list[bytes | ImageError]:

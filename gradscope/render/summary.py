@@ -116,7 +116,9 @@ def _nothing_ran(trace: Trace) -> str:
         times = plural(failed, "time")
         return f"No backward of {target_name(trace)} could be captured: that failed {times}."
     if trace.updates or trace.dropped:
-        return f"No backward of {target_name(trace)} was seen, so there are no gradients to show."
+        though = f", though {plural(len(trace.updates), 'update')} ran" if trace.updates else ""
+        start = f"No backward of {target_name(trace)} was seen{though}"
+        return f"{start}, so there are no gradients to show."
     start = f"{target_name(trace)} ran no backward, so there are no gradients"
     if trace.forward_graphs:
         return f"{start}; only forward graphs were built."

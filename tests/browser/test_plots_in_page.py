@@ -246,8 +246,10 @@ def test_nothing_is_cut_off(browser: Browser, tmp_path: Path, width: int) -> Non
         outside = page.evaluate(
             """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
               const frame = plot.getBoundingClientRect();
+              const chart = plot.querySelector(".chart");
+              const right = frame.right + chart.scrollWidth - chart.clientWidth;
               const cut = (box) =>
-                box.left < frame.left || box.right > frame.right || box.bottom > frame.bottom;
+                box.left < frame.left || box.right > right || box.bottom > frame.bottom;
               const texts = [...plot.querySelectorAll("text")];
               return texts.filter((text) => cut(text.getBoundingClientRect()))
                 .map((text) => text.textContent);

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import gradscope
+from gradscope.capture.forward import ForwardMode
 from tests.capture.programs import STEPS, train
 from tests.capture.reading import (
     assert_measures,
@@ -78,6 +79,24 @@ def test_a_mode_of_the_users_sees_the_same(kind: Any, order: str) -> None:
             _program()
     assert mode.names == plain.names
     assert unattributed(last_graph(t)) == []
+
+
+def test_ranges_marked_for_profilers_cost_no_dispatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Functions()
+    dispatch = ForwardMode.__torch_function__
+
+    def count(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        seen.names.append(str(func))
+        return dispatch(self, func, types, args, kwargs)
+
+    monkeypatch.setattr(ForwardMode, "__torch_function__", count)
+    net = nn.Linear(2, 1)
+    with gradscope.trace():
+        train(net, lambda: net(torch.ones(3, 2)).sum())
+        with torch.profiler.record_function("mine"):
+            torch.ones(2).sum()
+    assert len(seen.names) > STEPS
+    assert not [name for name in seen.names if "record_function" in name]
 
 
 def test_flops_are_counted_the_same() -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.autograd.function import Function, _HookMixin
+from torch.autograd.profiler import record_function
 from torch.nn.modules import module as nn_module
 from torch.nn.utils import clip_grad
 from torch.optim import lr_scheduler
@@ -34,6 +35,8 @@ LOOP: list[tuple[Any, str]] = [
     (optim.Optimizer, "__init__"),
     (optim.Optimizer, "zero_grad"),
     (nn.Module, "zero_grad"),
+    (record_function, "__enter__"),
+    (record_function, "__exit__"),
     (clip_grad, "_clip_grads_with_norm_"),
     (torch.nn.utils, "clip_grads_with_norm_"),
     (clip_grad, "_group_tensors_by_device_and_dtype"),

@@ -39,6 +39,8 @@ def test_ticks_tell_neighbours_apart() -> None:
     assert len(near) > 3
     assert len(set(near)) == len(near)
     assert told(x_axis([0.0, 1.0])) == ["0", "1"]
+    # The same norm, computed twice: eight equal digits beside an axis would tell nothing.
+    assert told(y_axis([18.35984, 18.359841], log=False)) == ["17.5", "18", "18.5", "19"]
 
 
 @pytest.mark.parametrize("values", [[5e-324, 1e-300], [1e300, 1.7e308], [1e308], [5e-324], []])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from gradscope.render.html_graph import (
 from gradscope.render.options import RenderOptions
 from gradscope.render.summary import chosen_graph
 from tests.builders import GraphBuilder, gpt2_like_graph, unrolled_rnn_graph
+from tests.graph_builder import stats
 from tests.render import reports
 
 
@@ -149,6 +151,41 @@ def test_the_finest_readable_level_is_shown_first() -> None:
     shown = next(view for view in views if view.shown)
     finer = pictures[views.index(shown) + 1 :]
     assert all(len(picture.folded.nodes) > 90 for picture in finer)
+
+
+def test_a_level_too_wide_to_be_read_at_once_is_not_shown_first() -> None:
+    report = report_of_gpt2()
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    pictures, _ = draw_pictures(report, draw=blank)
+    readable = next(v.name for v in level_views(report, chosen, pictures) if v.shown)
+    wide = BLANK.replace(b"10 10", b"2111 1573").decode()
+    drawn = [replace(p, svg=wide) if p.name == readable else p for p in pictures]
+    shown = next(view.name for view in level_views(report, chosen, drawn) if view.shown)
+    names = [picture.name for picture in pictures]
+    assert names.index(shown) == names.index(readable) - 1
+
+
+def test_what_ends_in_a_nan_does_not_stretch_the_colours() -> None:
+    """Beside an Inf from elsewhere a large finite term is nowhere to be seen in the picture."""
+    b = GraphBuilder()
+    p = b.op("Sin", b.leaf("w", (4,), gradient=math.nan), shape=(4,), gradient=math.nan)
+    logs = [b.op("Log", p, shape=(4,), gradient=0.01) for _ in range(2)]
+    b.op("Add", *logs, shape=(4,), gradient=0.01)
+    graph = b.graph()
+    into = [i for i, edge in enumerate(graph.structure.edges) if edge.target == b.ids[p]]
+    graph = replace(graph, contributions={into[0]: stats(1e23, (4,)), into[1]: stats(math.nan)})
+    report = Report(Trace(steps=(reports.training_step(0, 1.0, graph),)))
+    chosen = chosen_graph(report)
+    assert chosen is not None
+    pictures, _ = draw_pictures(report, draw=blank)
+    assert level_canvas(report, chosen, pictures[-1].folded).scale.high <= 0
+
+
+def test_without_a_backward_nothing_is_said_of_gradients_that_flowed() -> None:
+    page = html_page(reports.empty_report(forward=True), RenderOptions())
+    assert "A gradient would flow down from the loss." in page
+    assert "thicker arrows carry more" not in page
 
 
 def test_every_box_is_told_in_words() -> None:

@@ -23,7 +23,7 @@ from gradscope.model.trace import Step, Trace
 from gradscope.render.colors import NONFINITE, ZERO, scale_for
 from gradscope.render.html_edge import html_page
 from gradscope.render.options import RenderOptions
-from gradscope.render.plot import Plot, with_heading
+from gradscope.render.plot import Plot, widened, with_heading
 from gradscope.render.plot_data import heat_map
 from gradscope.render.plot_svg import Figure, figures, pictures
 from gradscope.render.plots import plots as specified
@@ -136,12 +136,13 @@ def test_page_and_files_are_drawn_from_the_same_specifications(
     save(report, tmp_path / "report.md")
     in_page, in_files = asked
     assert len(in_page) == len(in_files) == 4
-    assert in_page == [plot.spec for plot in plots(report)]
+    *usual, ratios = plots(report)
+    assert in_page == [*(plot.spec for plot in usual), widened(ratios).spec]
     assert in_files == [with_heading(plot) for plot in plots(report)]
     for page, file in zip(in_page, in_files, strict=True):
         assert page["datasets"] == file["datasets"]
         assert {**page["config"], "aria": False} == file["config"]
-        assert differing(page, file) <= {"title", "background", "padding", "config"}
+        assert differing(page, file) <= {"title", "background", "padding", "config", "width"}
 
 
 def differing(page: Mapping[str, Any], file: Mapping[str, Any]) -> set[str]:

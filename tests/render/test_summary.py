@@ -70,12 +70,15 @@ def test_no_backward_is_said_in_one_sentence(trace: Trace, ending: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "trace",
-    [Trace(target="a.py", updates=(Update(0, -1),)), Trace(target="a.py", dropped={"failed": 1})],
+    ("trace", "though"),
+    [
+        (Trace(updates=(Update(0, -1), Update(1, -1))), ", though 2 updates ran"),
+        (Trace(dropped={"failed": 1}), ""),
+    ],
 )
-def test_a_backward_that_may_have_been_missed_is_not_denied(trace: Trace) -> None:
-    text = verdict(Report(trace)).text
-    assert text == "No backward of a.py was seen, so there are no gradients to show."
+def test_a_backward_that_may_have_been_missed_is_not_denied(trace: Trace, though: str) -> None:
+    text = verdict(Report(replace(trace, target="a.py"))).text
+    assert text == f"No backward of a.py was seen{though}, so there are no gradients to show."
 
 
 def test_what_was_found_is_not_listed_as_clean() -> None:

@@ -4,6 +4,13 @@ addEventListener("beforeprint", () => {
   for (const l of Object.values(levels)) { l.kept = l.view; l.view = [...l.full]; place(l); }
 });
 addEventListener("afterprint", () => {
-  for (const l of Object.values(levels)) if (l.kept) { l.view = l.kept; place(l); }
+  for (const l of Object.values(levels)) if (l.kept) { l.view = l.kept; l.kept = null; place(l); }
 });
-addEventListener("resize", () => { const v = level && $(".view", level.figure); if (v?.clientWidth && v.clientHeight) { level.view[3] = (level.view[2] * v.clientHeight) / v.clientWidth; place(level); } });
+const resized = (l) => {
+  const view = $(".view", l.figure);
+  l.fitted = l.moved;
+  if (!view.clientWidth) return;
+  if (!l.moved) fit(l, l.whole);
+  else { l.view[3] = (l.view[2] * view.clientHeight) / view.clientWidth; place(l); }
+};
+addEventListener("resize", () => Object.values(levels).forEach(resized));

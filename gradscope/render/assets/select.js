@@ -30,11 +30,11 @@ const select = (nodes, { scroll = false, finding = null } = {}) => {
   if (scroll) $("#graph")?.scrollIntoView({ block: "start" });
   describe(nodes, groups, finding);
 };
-const panel = $("#panel");
+const panel = $("#panel"), hint = $("#hint");
 const describe = (nodes, groups, finding) => {
   if (!panel) return;
   panel.replaceChildren();
-  if (!nodes.length) { panel.append(make("p", "Nothing is selected.", "quiet")); return; }
+  if (!nodes.length) { panel.append(hint); return; }
   if (!groups.length) {
     panel.append(make("h3", names.get(nodes[0])?.name || `node ${nodes[0]}`), make("p", "It is in none of the boxes of this graph.", "quiet"));
     return;
@@ -87,7 +87,7 @@ for (const l of Object.values(levels)) {
     const scale = l.view[2] / view.clientWidth;
     l.view[0] = start.view[0] - dx * scale;
     l.view[1] = start.view[1] - dy * scale;
-    place(l);
+    move(l);
   });
   view.addEventListener("pointercancel", () => { start = null; });
   view.addEventListener("pointerup", (event) => {
