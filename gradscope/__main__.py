@@ -1,8 +1,16 @@
-"""``python -m gradscope``."""
+"""``gradscope`` and ``python -m gradscope``."""
 
 import sys
 
-from gradscope.cli import main
+
+def main() -> int:
+    """Entry point; gives the exit code. Ctrl-C is quiet while the command line is imported, too."""
+    try:
+        from gradscope.cli import main as run
+    except KeyboardInterrupt:
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

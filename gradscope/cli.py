@@ -24,6 +24,7 @@ from gradscope.errors import UsageError
 from gradscope.flow_command import flow
 from gradscope.flow_job import FlowJob, run_flow
 from gradscope.job import USAGE, RenderJob, run_job
+from gradscope.launch import INTERRUPTED
 from gradscope.output import CHECK_FORMATS, FORMATS
 from gradscope.rule_pages import print_rule, print_rules
 
@@ -49,8 +50,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"Error: {error}", file=sys.stderr)
         return USAGE
-    except click.Abort:
-        return 130
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
 
 
 @click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})

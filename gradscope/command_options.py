@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from gradscope.capture.options import LEVELS, CaptureOptions
 from gradscope.config import COLORS, find_defaults, parse_budget, parse_codes, parse_steps
-from gradscope.errors import GradscopeError
+from gradscope.errors import GradscopeError, UsageError
 from gradscope.saving import Target, target_of
 
 _CAPTURE = ("level", "every", "steps", "budget", "verify_functions")
@@ -177,7 +177,7 @@ def job_fields(
     target = module if module is not None else script
     if target is None:
         raise click.UsageError("name a script, or a module with -m.")
-    for name, value in find_defaults(Path.cwd()).items():
+    for name, value in find_defaults(_current_folder()).items():
         if name in options and ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
             options[name] = value
     capture = {name: options.pop(name) for name in _CAPTURE if name in options}
@@ -189,3 +189,10 @@ def job_fields(
         "capture": CaptureOptions(**cast("dict[str, Any]", given)),
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        raise UsageError("the current folder is gone; change to another one.") from None

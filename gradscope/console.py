@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from gradscope.errors import UsageError
 from gradscope.progress import is_terminal, moves_cursor
 from gradscope.render.options import RenderOptions
 from gradscope.render.safe import LIST_LIMIT, visible
@@ -124,6 +125,8 @@ def write(stream: TextIO | None, text: str) -> None:
 
 def _take_stdout() -> int:
     """Keep stdout for the report and send everything else that goes there to stderr."""
+    if sys.stdout is None or sys.stderr is None:
+        raise UsageError("--format needs both stdout and stderr, and one of them is closed.")
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

@@ -13,7 +13,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from gradscope.errors import UsageError
 from gradscope.importing import on_import
 from gradscope.model.trace import Trace
 from gradscope.render.safe import PROSE_LIMIT, visible
+from gradscope.sigint import repeats_unheard
 from gradscope.sigterm import on_sigterm
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ class _Run:
             if code is None and isinstance(error, UsageError):
                 self._trace(None)
                 raise error
-            return self._end(error, started=code is not None)
+            stopped = isinstance(error, KeyboardInterrupt)
+            with repeats_unheard() if stopped else nullcontext():
+                return self._end(error, started=code is not None)
 
     def _enter(self) -> ModuleType:
         main = ModuleType("__main__")
@@ -148,6 +151,14 @@ class _Run:
             self.tracer = tracer
 
     def _end(self, error: BaseException | None, *, started: bool) -> int:
+        try:
+            return self._end_as_python(error, started=started)
+        except KeyboardInterrupt:
+            if os.getpid() == self.pid:
+                self._tell(error)
+            return INTERRUPTED
+
+    def _end_as_python(self, error: BaseException | None, *, started: bool) -> int:
         self._explain_first(error)
         exit_code = _show(error)
         _flush()
@@ -156,12 +167,8 @@ class _Run:
         if not started and isinstance(error, SyntaxError):
             _say_unreadable(self.program.target, error)
             return exit_code
-        try:
-            _join_threads()
-            self._tell(error)
-        except KeyboardInterrupt:
-            self._tell(error)
-            return INTERRUPTED
+        _join_threads()
+        self._tell(error)
         return exit_code
 
     def _explain_first(self, error: BaseException | None) -> None:
@@ -185,7 +192,12 @@ class _Run:
             if error.code:
                 self.notes.append(f"The program ended itself with exit code {_exit_code(error)}.")
             error = None
-        self.finish(self._trace(error))
+        try:
+            trace = self._trace(error)
+        except KeyboardInterrupt:
+            _say("gradscope: interrupted; nothing was written.")
+            raise
+        self.finish(trace)
 
     def _trace(self, error: BaseException | None) -> Trace:
         if self.tracer is not None:
@@ -208,10 +220,14 @@ class _Run:
             notes=tuple(self.notes),
         )
 
-    def _before_sigterm(self) -> None:
+    def _before_sigterm(self) -> bool:
+        """Tells the trace; gives False where that is being done already."""
+        if self.finished:
+            return False
         _flush()
         self.notes.append("The program was ended by SIGTERM.")
         self._tell(None)
+        return True
 
 
 def _show(error: BaseException | None) -> int:
@@ -221,12 +237,23 @@ def _show(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         if error.code is not None and not isinstance(error.code, int):
             _flush()
-            _say(str(error.code))
+            _say(_text(error.code))
         return _exit_code(error)
     clean_traceback(error)
     _flush()
-    print_exception(error)
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    try:
+        print_exception(error)
+    except SystemExit as ended:  # a program's own excepthook may end it with another exit code
+        return _exit_code(ended)
+    return INTERRUPTED if type(error) is KeyboardInterrupt else 1
+
+
+def _text(code: object) -> str:
+    """What Python prints of an exit code that is no number: nothing where that fails."""
+    try:
+        return str(code)
+    except Exception:
+        return ""
 
 
 def _exit_code(error: SystemExit) -> int:
@@ -242,8 +269,8 @@ def _say_unreadable(target: str, error: SyntaxError) -> None:
 
 
 def _say(text: str) -> None:
-    """Prints to stderr, without a word where the program has closed it."""
-    with suppress(OSError, ValueError, AttributeError):
+    """Prints to stderr, without a word where the program has closed or replaced it."""
+    with suppress(Exception):
         sys.stderr.write(f"{text}\n")
 
 
@@ -267,5 +294,5 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):
+        except Exception:  # the program may have put anything there
             continue

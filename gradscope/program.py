@@ -62,6 +62,11 @@ def _check_script(path: str) -> None:
         raise UsageError(f"there is no file {path!r}.")
     if not os.access(path, os.R_OK):
         raise UsageError(f"{path!r} cannot be read: permission denied.")
+    if path.endswith(".ipynb"):
+        raise UsageError(
+            f"{path!r} is a notebook; say %load_ext gradscope in it, or export it as a script with "
+            "jupyter nbconvert --to script."
+        )
 
 
 def _load_script(path: str) -> tuple[CodeType, dict[str, object]]:

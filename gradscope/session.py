@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ContextDecorator, suppress
-from functools import cached_property
+import inspect
+from collections.abc import Callable
+from contextlib import ContextDecorator, nullcontext, suppress
+from functools import cached_property, wraps
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from gradscope.errors import UsageError
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from gradscope.integrations.display import Picture
     from gradscope.model.finding import Finding, Report
     from gradscope.model.trace import Trace
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RepresentationPrinter(Protocol):
@@ -35,7 +40,7 @@ class Session(ContextDecorator):
     """Captures a block; afterwards answers for it.
 
     One session captures one block at a time. Entered again, as a decorator does at every call,
-    it answers for the last block.
+    it answers for the last block. A decorated function that calls itself is one block.
     """
 
     def __init__(
@@ -51,6 +56,30 @@ class Session(ContextDecorator):
         self._rules = (select, ignore)
         self._tracer: Tracer | None = None
         self._trace: Trace | None = None
+
+    def __call__(self, func: F) -> F:
+        """Decorates a function; each outermost call of it is captured.
+
+        Raises:
+            UsageError: What the function does happens after its call: it is a generator or async.
+        """
+        later = (
+            inspect.isgeneratorfunction,
+            inspect.iscoroutinefunction,
+            inspect.isasyncgenfunction,
+        )
+        if any(is_later(func) for is_later in later):
+            raise UsageError(
+                f"{func.__name__}() runs after its call has returned, so a decorator sees nothing "
+                "of it; use `with gradscope.trace()` inside."
+            )
+
+        @wraps(func)
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            with self if self._tracer is None else nullcontext():
+                return func(*args, **kwargs)
+
+        return cast("F", traced)
 
     def __enter__(self) -> Session:
         from gradscope.capture.tracer import Tracer

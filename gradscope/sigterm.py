@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+REPEATS_S = 1.0  # supervisors send it to the process and to its group: that is one request
+
 
 @contextmanager
-def on_sigterm(then: Callable[[], None]) -> Iterator[None]:
+def on_sigterm(then: Callable[[], bool]) -> Iterator[None]:
     """While open, SIGTERM calls ``then`` and after that ends the process as it always does.
 
-    Where the process already handles or ignores SIGTERM, nothing is changed. Forked children die
-    of SIGTERM at once, as they would without this.
+    Where ``then`` gives False, because what it does is being done already, the process ends when
+    this closes. Another SIGTERM, more than a second after the first, ends it at once. Where the
+    process already handles or ignores SIGTERM, nothing is changed. Forked children die of SIGTERM
+    at once, as they would without this.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -30,19 +35,41 @@ def on_sigterm(then: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         handler.remove()
+        if handler.waits:
+            handler.end()
 
 
 class _Handler:
-    def __init__(self, then: Callable[[], None]) -> None:
+    """What SIGTERM calls.
+
+    Attributes:
+        waits: Whether the process is to end as soon as what it does is done.
+    """
+
+    def __init__(self, then: Callable[[], bool]) -> None:
+        self.waits = False
         self._then = then
+        self._first: float | None = None
         self._masks = threading.local()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        self.remove()
+        if self._first is not None:
+            if time.monotonic() - self._first > REPEATS_S:
+                self.end()
+            return
+        self._first = time.monotonic()
+        over = True
         try:
-            self._then()
+            over = self._then()
         finally:
-            os.kill(os.getpid(), signum)
+            self.waits = not over
+            if over:
+                self.end()
+
+    def end(self) -> None:
+        """Ends the process as SIGTERM does."""
+        self.remove()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def remove(self) -> None:
         if self._installed:
@@ -63,5 +90,6 @@ class _Handler:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def leave_child(self) -> None:
+        self.waits = False
         self.remove()
         self.release()

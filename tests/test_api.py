@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,35 @@ def test_a_decorator() -> None:
     assert len(session.trace.steps) == 2
     assert train(3.0) == 6.0
     assert [s.loss for s in session.trace.steps] == [6.0], "of the last call"
+
+
+def test_a_decorated_function_that_calls_itself_is_one_block() -> None:
+    """The inner call said that the trace was already running, and ended the user's run."""
+    session = gradscope.trace()
+
+    @session
+    def train(depth: int) -> None:
+        _step(1.0)
+        if depth:
+            train(depth - 1)
+
+    train(2)
+    assert len(session.trace.steps) == 3
+
+
+def test_what_runs_after_its_call_cannot_be_decorated() -> None:
+    def generator() -> Iterator[int]:
+        yield 1
+
+    async def coroutine() -> None:
+        pass
+
+    async def both() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (generator, coroutine, both):
+        with pytest.raises(UsageError, match=f"{function.__name__}.. runs after its call"):
+            gradscope.trace()(function)
 
 
 def test_a_decorator_names_the_functions_variables() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import pkgutil
+import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
+from types import ModuleType
 
 from gradscope.diagnose import rules as rules_package
 from gradscope.diagnose.rule import RegisteredRule, Rule
@@ -29,11 +33,19 @@ def registered_rules() -> tuple[RegisteredRule, ...]:
 def _load(name: str) -> RegisteredRule:
     module = importlib.import_module(f"{rules_package.__name__}.{name}")
     rule, check = getattr(module, "RULE", None), getattr(module, "check", None)
-    if not isinstance(rule, Rule) or not callable(check) or not module.__doc__:
+    doc = _docstring(module)
+    if not isinstance(rule, Rule) or not callable(check) or not doc:
         raise TypeError(f"{module.__name__} needs a docstring, a RULE and a check()")
     if name != f"{rule.code}_{rule.name}".lower().replace("-", "_"):
         raise TypeError(f"{module.__name__} holds {rule.code} {rule.name}: rename one of them")
-    return RegisteredRule(rule, check, module.__doc__)
+    return RegisteredRule(rule, check, doc)
+
+
+def _docstring(module: ModuleType) -> str:
+    """The module's docstring, which ``python -OO`` leaves in the file only."""
+    if module.__doc__ or sys.flags.optimize < 2:
+        return module.__doc__ or ""
+    return ast.get_docstring(ast.parse(inspect.getsource(module)), clean=False) or ""
 
 
 def rule_texts() -> tuple[RuleText, ...]:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import LIMIT_S, PYTHONPATH, Ran, gradscope, run
+from gradscope.cli import main
+from gradscope.job import RenderJob
+from tests.command import LIMIT_S, PYTHONPATH, REPOSITORY, Ran, gradscope, run
 
 STEP = "import torch\nW = torch.tensor(2.0, requires_grad=True)\ny = W * 3\ny.backward()\n"
 
@@ -68,6 +70,29 @@ def test_an_output_that_cannot_be_is_found_before_the_run(
     (line,) = ran.err.splitlines()
     assert sentence in line
     assert ran.files == {"train.py"}
+
+
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        ("mkdir gone && cd gone && rmdir ../gone && set -- ", "the current folder is gone; change"),
+        ("exec >&- && set -- --format json", "--format needs both stdout and stderr, and one"),
+    ],
+)
+def test_a_shell_that_lacks_something(tmp_path: Path, before: str, sentence: str) -> None:
+    _write(tmp_path, "print('ran')")
+    command = f'{before} && {sys.executable} -m gradscope render "$@" "{tmp_path}/train.py"'
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+    )
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line.startswith(f"Error: {sentence}")
 
 
 def test_an_output_that_fails_afterwards_costs_only_itself(tmp_path: Path) -> None:
@@ -259,6 +284,30 @@ def test_a_run_that_is_stopped_keeps_its_record(
     ran = _stopped(tmp_path, source, sent)
     assert ran.code == code
     assert ran.json("out.json")["steps"][0]["loss"] == 6
+
+
+def test_ctrl_c_before_the_run_is_quiet(tmp_path: Path) -> None:
+    """While the command line was imported, it showed gradscope's traceback."""
+    _write(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", "click.py")
+    ran = _render(tmp_path, "print('ran')")
+    assert (ran.code, ran.out, ran.err) == (130, b"", "")
+
+
+def test_ctrl_c_outside_the_program_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(job: RenderJob) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gradscope.cli.run_job", pressed)
+    assert main(["render", "train.py"]) == 130
+
+
+def test_a_run_without_docstrings(tmp_path: Path) -> None:
+    """The rules' docstrings are part of them; ``python -OO`` drops all docstrings."""
+    _write(tmp_path, "print('ran')")
+    ran = run(tmp_path, "-OO", "-m", "gradscope", "render", "-o", "out.json", "train.py")
+    assert (ran.code, ran.out) == (0, b"ran\n")
+    explained = run(tmp_path, "-OO", "-m", "gradscope", "explain", "GS401")
+    assert explained.out == gradscope(tmp_path, "explain", "GS401").out
 
 
 def test_nobody_reading_is_no_traceback(tmp_path: Path) -> None:

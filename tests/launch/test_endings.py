@@ -123,6 +123,75 @@ def test_ctrl_c_still_tells(folder: Path) -> None:
     assert b"gradscope" not in ran.err
 
 
+def test_ctrl_c_twice_in_a_row_is_one(folder: Path) -> None:
+    """The second one fell into the end of the run, and the whole record was lost."""
+    ran = _run(
+        folder,
+        """
+        import os, signal, sys
+        def pressed_again(*shown):
+            os.kill(os.getpid(), signal.SIGINT)
+        sys.excepthook = pressed_again
+        os.kill(os.getpid(), signal.SIGINT)
+        """,
+    )
+    assert (ran.code, ran.err) == (130, b"")
+    assert ran.facts[0]["error"][0] == "KeyboardInterrupt"
+
+
+def test_ctrl_c_after_an_exception_still_tells(folder: Path) -> None:
+    ran = _run(
+        folder,
+        """
+        import os, signal, sys
+        sys.excepthook = lambda *shown: os.kill(os.getpid(), signal.SIGINT)
+        1 / 0
+        """,
+    )
+    assert (ran.code, ran.err) == (130, b"")
+    assert ran.facts[0]["error"][0] == "ZeroDivisionError"
+
+
+def test_an_excepthook_that_exits_still_tells(folder: Path) -> None:
+    ran = _run(folder, "import sys\nsys.excepthook = lambda *shown: sys.exit(9)\n1 / 0\n")
+    assert (ran.code, ran.err) == (9, b"")
+    assert ran.facts[0]["error"][0] == "ZeroDivisionError"
+
+
+def test_sigterm_while_the_end_is_told_waits_for_it(folder: Path) -> None:
+    ran = _run(
+        folder,
+        """
+        import os, signal, sys
+        class Last(Exception):
+            def __str__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return "last words"
+        sys.excepthook = lambda *shown: None
+        raise Last
+        """,
+    )
+    assert ran.code == -signal.SIGTERM
+    assert ran.facts[0]["error"][:2] == ["Last", "last words"]
+
+
+def test_sigterm_twice_in_a_row_is_one(folder: Path) -> None:
+    """``timeout`` and others send it to the process and to its group."""
+    ran = _run(
+        folder,
+        """
+        import os, signal, sys
+        class Out:
+            def flush(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+        sys.stdout = Out()
+        os.kill(os.getpid(), signal.SIGTERM)
+        """,
+    )
+    assert ran.code == -signal.SIGTERM
+    assert len(ran.facts) == 1
+
+
 def test_sigterm_still_tells_and_ends_as_always(folder: Path) -> None:
     ran = _signalled(
         folder,
@@ -217,6 +286,7 @@ def test_the_trace_is_told_after_the_threads_and_while_the_names_still_live(fold
     [
         (("missing.py",), "there is no file 'missing.py'."),
         ((".",), "'.' is a folder; name a script in it, or a module with -m."),
+        (("notes.ipynb",), "'notes.ipynb' is a notebook; say %load_ext gradscope in it"),
         (("-m", "nosuch"), "there is no module 'nosuch' that can be run."),
         (("-m", "os.nosuch"), "there is no module 'os.nosuch' that can be run."),
         (("-m", "program.py"), "there is no module 'program.py' that can be run; write 'program'"),
@@ -225,6 +295,7 @@ def test_the_trace_is_told_after_the_threads_and_while_the_names_still_live(fold
 )
 def test_what_is_not_there(folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
     _write(folder, "print(1)")
+    _write(folder, '{"cells": []}', "notes.ipynb")
     ran = by_launcher(folder, *arguments)
     assert sentence in ran.err.decode()
     assert b"UsageError" in ran.err

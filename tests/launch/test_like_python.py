@@ -124,6 +124,33 @@ PROGRAMS = {
         sys.excepthook = lambda *a: [print("hook"), 1 / 0]
         raise SystemExit(4)
     """,
+    "excepthook_exits": """
+        import sys
+        sys.excepthook = lambda *a: sys.exit(9)
+        raise ValueError("x")
+    """,
+    "exit_without_words": """
+        class Wordless:
+            def __str__(self):
+                raise ValueError("none")
+        raise SystemExit(Wordless())
+    """,
+    "stdout_that_raises": """
+        import sys
+        class Broken:
+            def write(self, text):
+                raise RuntimeError("no")
+            def flush(self):
+                raise RuntimeError("no")
+            def __repr__(self):
+                return "Broken()"
+        sys.stdout = Broken()
+    """,
+    "interrupt_of_its_own": """
+        class Interrupt(KeyboardInterrupt):
+            pass
+        raise Interrupt("x")
+    """,
     "order_of_the_end": """
         import atexit, threading, time
         atexit.register(print, "first registered")
