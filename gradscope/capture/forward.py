@@ -23,6 +23,7 @@ from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
+from gradscope.capture.originals import FROM_C, original
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing, transforms_active
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
@@ -263,6 +264,8 @@ class ForwardMode(TorchFunctionMode):
         recorder = self.recorder
         if not recorder.recording:
             return func(*args, **kwargs) if kwargs else func(*args)
+        if type(func) not in FROM_C:
+            func = original(func, sys._getframe(1))
         if args and (func in IN_PLACE or (kwargs and kwargs.get("inplace"))):
             if func == SET_GRAD:
                 recorder.cuts.switches(args[0])

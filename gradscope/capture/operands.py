@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gradscope.capture.known import hashable
+
 Shapes = tuple[tuple[int, ...], ...]
 
 _NAMES = ("add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "rsub")
@@ -20,7 +22,7 @@ def _elementwise() -> frozenset[Any]:
     names += ["__radd__", "__rmul__", "__truediv__", "__rtruediv__"]
     found = [getattr(place, name, None) for place in (Tensor, torch) for name in names]
     found += [getattr(functional, name, None) for name in _LOSSES]
-    return frozenset(f for f in found if f is not None)
+    return hashable(f for f in found if f is not None)
 
 
 ELEMENTWISE = _elementwise()

@@ -1,0 +1,76 @@
+"""What torch is about where the program has put a function of its own into torch's place.
+
+NOTE [Replaced functions]
+A torch function written in Python tells a mode what was called by looking its own name up:
+``F.relu`` says ``relu``. Where the program has put a wrapper there, which calls the original, the
+mode is told of the wrapper, and calling that would run it a second time. The function that was
+really called is the one whose frame asks for the mode.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+import torch
+from torch.overrides import handle_torch_function
+
+from gradscope.capture.quiet import recover
+
+# Those that C code calls the mode for: it knows them, and asks for no name.
+FROM_C = frozenset(
+    {BuiltinFunctionType, MethodDescriptorType, MethodWrapperType, WrapperDescriptorType}
+)
+MAX_KNOWN = 10_000
+_TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_ASKS = handle_torch_function.__code__
+
+_torchs_own: set[Any] = set()
+_found: dict[CodeType, Any] = {}
+
+
+def original(function: Any, asking: FrameType | None) -> Any:
+    """The function that was called; never raises.
+
+    Args:
+        function: What the mode was told.
+        asking: The frame that called the mode.
+    """
+    try:
+        if type(function) is FunctionType and function in _torchs_own:
+            return function
+        return _meet(function, asking)
+    except BaseException as error:
+        recover(error)
+        return function
+
+
+def _meet(function: Any, asking: FrameType | None) -> Any:
+    if type(function) is FunctionType and function.__code__.co_filename.startswith(_TORCH):
+        if len(_torchs_own) < MAX_KNOWN:
+            _torchs_own.add(function)
+        return function
+    called = asking.f_back if asking is not None and asking.f_code is _ASKS else None
+    if called is None or not called.f_code.co_filename.startswith(_TORCH):
+        return function  # the program's own function may ask as well
+    return _function_of(called)
+
+
+def _function_of(frame: FrameType) -> Any:
+    """The function that runs in a frame: torch's, of a module, so its globals tell it apart."""
+    code = frame.f_code
+    if code not in _found:
+        having = (f for f in gc.get_referrers(code) if isinstance(f, FunctionType))
+        made = FunctionType(code, frame.f_globals)
+        _found[code] = next((f for f in having if f.__globals__ is frame.f_globals), made)
+    return _found[code]
