@@ -262,10 +262,10 @@ class ForwardMode(TorchFunctionMode):
     ) -> Any:
         """Runs ``func`` unchanged and notes it when it made nodes."""
         recorder = self.recorder
-        if not recorder.recording:
-            return func(*args, **kwargs) if kwargs else func(*args)
         if type(func) not in FROM_C:
             func = original(func, sys._getframe(1))
+        if not recorder.recording:
+            return func(*args, **kwargs) if kwargs else func(*args)
         if args and (func in IN_PLACE or (kwargs and kwargs.get("inplace"))):
             if func == SET_GRAD:
                 recorder.cuts.switches(args[0])

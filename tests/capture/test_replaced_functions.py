@@ -14,6 +14,7 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 
 import gradscope
 from gradscope.capture.originals import FROM_C, original
+from gradscope.model.trace import Level
 
 
 class _Unhashable:
@@ -48,7 +49,10 @@ def _run() -> tuple[list[float], float]:
     return x.grad.tolist(), loss.item()
 
 
-def test_the_numbers_and_the_calls_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("level", ["params", "ops"])
+def test_the_numbers_and_the_calls_are_the_same(
+    level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     for owner, name in ((Tensor, "backward"), (Tensor, "norm"), (F, "relu")):
         monkeypatch.setattr(owner, name, _twice(getattr(owner, name), calls))
@@ -58,7 +62,7 @@ def test_the_numbers_and_the_calls_are_the_same(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(F, "cross_entropy", smooth)
     plain = _run()
     assert calls == ["relu", "norm", "backward"]
-    with gradscope.trace() as trace:
+    with gradscope.trace(level=level) as trace:
         assert _run() == plain
     assert calls == ["relu", "norm", "backward"] * 2
     assert loss.calls == 2
