@@ -51,14 +51,14 @@ def trace(
         ``report()`` and ``render()``.
 
     Raises:
-        UsageError: An argument is out of range.
+        UsageError: An argument is out of range or of another type.
     """
     from gradscope.capture.options import CaptureOptions
 
     options = CaptureOptions(
         level=level,  # type: ignore[arg-type]
         every=every,
-        steps=tuple(steps),
+        steps=steps,
         budget=budget,
         verify_functions=verify_functions,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from gradscope.capture.frames import by_python_alone
@@ -19,13 +19,45 @@ def clean_traceback(error: BaseException) -> None:
 
 
 def print_exception(error: BaseException) -> None:
-    """Show an uncaught exception as the interpreter would, through ``sys.excepthook``."""
-    sys.last_type, sys.last_value = type(error), error
-    sys.last_traceback = error.__traceback__
+    """Show an uncaught exception as the interpreter would, through ``sys.excepthook``.
+
+    Raises:
+        SystemExit: The hook ends the program.
+        KeyboardInterrupt: Somebody ended the hook.
+    """
+    kind, trace = type(error), error.__traceback__
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace
+    hook = getattr(sys, "excepthook", _missing)
+    failed = _failure_of(hook, error)
+    if failed is None:
+        return
+    if failed is error and sys.version_info < (3, 12):  # which showed it as it was given
+        error.__traceback__ = trace
+    clean_traceback(failed)
+    _write("Error in sys.excepthook:\n")
+    sys.__excepthook__(type(failed), failed, failed.__traceback__)
+    _write("\nOriginal exception was:\n")
+    sys.__excepthook__(kind, error, trace)
+
+
+def _missing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _write("sys.excepthook is missing\n")
+    sys.__excepthook__(kind, error, trace)
+
+
+def _failure_of(hook: Callable[..., object], error: BaseException) -> BaseException | None:
     try:
-        sys.excepthook(type(error), error, error.__traceback__)
-    except Exception:
-        sys.__excepthook__(type(error), error, error.__traceback__)
+        hook(type(error), error, error.__traceback__)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as failed:
+        return failed
+    return None
+
+
+def _write(text: str) -> None:
+    with suppress(Exception):  # the program has closed or replaced it
+        sys.stderr.write(text)
 
 
 @contextmanager

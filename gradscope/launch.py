@@ -244,7 +244,7 @@ def _show(error: BaseException | None) -> int:
     try:
         print_exception(error)
     except SystemExit as ended:  # a program's own excepthook may end it with another exit code
-        return _exit_code(ended)
+        return _show(ended)
     return INTERRUPTED if type(error) is KeyboardInterrupt else 1
 
 

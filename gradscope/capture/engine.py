@@ -2,6 +2,10 @@
 
 Both names under which Python reaches the engine are private; where one is missing the run is not
 seen and the trace says so.
+
+NOTE [Raised from inside the entry]: Ctrl-C, or a signal handler of the program's that raises, may
+come while gradscope works before or after the engine. Without gradscope it would have come in the
+engine, so it is raised again from where torch calls that, and the traceback is the same.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from types import FunctionType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -16,6 +21,8 @@ from torch import Tensor
 
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.quiet import let_pass
+from gradscope.capture.raised import entries
+from gradscope.capture.source import is_own
 
 _ENTRY = "_engine_run_backward"
 
@@ -89,14 +96,18 @@ class EngineWatch:
             listener = self._listener
             if listener is None or torch.compiler.is_compiling():
                 return original(outputs, *args, **kwargs)
-            begun = self._begin(listener, outputs, args, kwargs)
             try:
-                with self._during():
-                    gradients = original(outputs, *args, **kwargs)
+                begun = self._begin(listener, outputs, args, kwargs)
+                try:
+                    with self._during():
+                        gradients = original(outputs, *args, **kwargs)
+                except BaseException as error:
+                    listener.end(begun, None, error)
+                    raise
+                listener.end(begun, gradients, None)
             except BaseException as error:
-                listener.end(begun, None, error)
+                self._raise_inside(original, error)
                 raise
-            listener.end(begun, gradients, None)
             return gradients
 
         return run_backward
@@ -116,6 +127,43 @@ class EngineWatch:
             self.failures += 1
             return None
         return listener.begin(call)
+
+    @own_work
+    def _raise_inside(self, original: Any, error: BaseException) -> None:
+        """See NOTE [Raised from inside the entry]; does nothing where it has come through there."""
+        entry = None
+        try:
+            entry = _missed(original, error)
+        except BaseException as failure:
+            let_pass(failure)
+            self.failures += 1
+        if entry is None:
+            return
+        try:
+            entry((), (), _Raises(error), False)
+        except TypeError as refused:
+            if refused is error:
+                raise
+
+
+class _Raises:
+    """Stands for a number; whoever reads it gets the error."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __index__(self) -> int:
+        raise self._error
+
+
+def _missed(entry: Any, error: BaseException) -> FunctionType | None:
+    """The entry of torch itself, where nobody but gradscope stands before it and it was not met."""
+    while isinstance(entry, FunctionType) and is_own(entry.__code__.co_filename):
+        entry = getattr(entry, "__wrapped__", None)
+    if not isinstance(entry, FunctionType) or entry.__globals__ is not vars(torch.autograd.graph):
+        return None
+    met = [each.tb_frame.f_code for each in entries(error.__traceback__)]
+    return None if entry.__code__ in met else entry
 
 
 def _put_back(module: Any, wrapped: object, original: object) -> None:

@@ -11,7 +11,7 @@ from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, transforms_active
 from gradscope.capture.stats import Collector
 
-_GradientsOf = dict[Any, Any]
+Sink = dict[Any, Any]  # where numbers arrive, by key
 
 
 class Hearing:
@@ -25,7 +25,7 @@ class Hearing:
 
     __slots__ = ("_collector", "_leaves", "_nodes", "_received", "_sent", "_sent_alone")
 
-    def __init__(self, collector: Collector, received: _GradientsOf, sent: _GradientsOf) -> None:
+    def __init__(self, collector: Collector, received: Sink, sent: Sink) -> None:
         self._collector = collector
         self._received = received
         self._sent = sent
@@ -35,12 +35,7 @@ class Hearing:
 
     def one(self, slot: tuple[int, int], gradient: Tensor) -> None:
         """What a node with one output received; not when ``is_unusual``."""
-        with NO_FUNCTIONS():
-            count = light_count(gradient)
-            if count:
-                self._nodes.add(gradient, count, slot)
-            else:
-                self._collector.put(gradient, self._received, slot)
+        self._hold(self._nodes, slot, gradient)
         if self._nodes.elements > HEARD_ELEMENTS:
             self._bound()
 
@@ -50,7 +45,8 @@ class Hearing:
         node, output_nr = slot
         with NO_FUNCTIONS() if usual else quiet():
             for nr, gradient in enumerate(gradients, output_nr):
-                self._add(self._nodes if usual else None, self._received, (node, nr), gradient)
+                key = slot if nr == output_nr else (node, nr)
+                self._add(self._nodes if usual else None, self._received, key, gradient)
         self._bound()
 
     def leaf(self, slot: tuple[int, int], gradient: Tensor) -> None:
@@ -59,12 +55,7 @@ class Hearing:
             with quiet():
                 self._collector.put(gradient, self._received, slot)
             return
-        with NO_FUNCTIONS():
-            count = light_count(gradient)
-            if count:
-                self._leaves.add(gradient, count, slot)
-            else:
-                self._collector.put(gradient, self._received, slot)
+        self._hold(self._leaves, slot, gradient)
         if self._leaves.elements > HEARD_ELEMENTS:
             self._leaves = self._collector.measure_later(self._leaves)
 
@@ -77,9 +68,11 @@ class Hearing:
                 self._add(batch, self._sent, edge, gradients[slot])
         self._bound()
 
-    def _add(
-        self, batch: Batch | None, sink: _GradientsOf, key: Any, gradient: Tensor | None
-    ) -> None:
+    def _hold(self, batch: Batch, slot: tuple[int, int], gradient: Tensor) -> None:
+        with NO_FUNCTIONS():
+            self._add(batch, self._received, slot, gradient)
+
+    def _add(self, batch: Batch | None, sink: Sink, key: Any, gradient: Tensor | None) -> None:
         if gradient is None:
             sink[key] = None
         elif batch is not None and (count := light_count(gradient)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import TypeGuard, cast
 
 from gradscope.errors import UsageError
 from gradscope.model.trace import Level
@@ -32,7 +34,7 @@ class CaptureOptions:
         on_step: Called with the index of every backward that is over; must be quick.
 
     Raises:
-        UsageError: A value is out of range.
+        UsageError: A value is out of range or of another type.
     """
 
     level: Level = "ops"
@@ -48,9 +50,45 @@ class CaptureOptions:
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise UsageError(f"level {self.level!r} is not one of {', '.join(LEVELS)}.")
-        if self.every is not None and self.every < 1:
-            raise UsageError(f"every must be 1 or more, not {self.every}.")
-        if not 0 < self.budget <= 1:
-            raise UsageError(f"budget must be above 0 and at most 100 %, not {self.budget:.0%}.")
-        if self.max_graphs < 2:
-            raise UsageError(f"max_graphs must be 2 or more, not {self.max_graphs}.")
+        if self.every is not None:
+            _check_count("every", self.every, 1)
+        object.__setattr__(self, "steps", _whole_numbers(self.steps))
+        _check_budget(self.budget)
+        _check_count("always_seen", self.always_seen, 0)
+        _check_count("max_graphs", self.max_graphs, 2)
+        _check_count("max_nodes_walked", self.max_nodes_walked, 1)
+        _check_switch("verify_functions", self.verify_functions)
+
+
+def _check_switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False, not {value!r}.")
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if not _is_whole(value):
+        raise UsageError(f"{name} must be a whole number of {least} or more, not {value!r}.")
+    if value < least:
+        raise UsageError(f"{name} must be {least} or more, not {value}.")
+
+
+def _whole_numbers(steps: object) -> tuple[int, ...]:
+    listed = isinstance(steps, Iterable) and not isinstance(steps, str | bytes)
+    found: tuple[object, ...] = tuple(cast("Iterable[object]", steps)) if listed else ()
+    whole = tuple(int(step) for step in found if _is_whole(step))
+    if not listed or len(whole) < len(found):
+        wrong = next((step for step in found if not _is_whole(step)), steps)
+        raise UsageError(f"steps must be whole numbers such as (0, 10, -1), not {wrong!r}.")
+    return whole
+
+
+def _check_budget(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError(f"budget must be a number such as 0.2, not {value!r}.")
+    share = float(value)
+    if not 0 < share <= 1:
+        raise UsageError(f"budget must be above 0 and at most 100 %, not {share:.0%}.")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)

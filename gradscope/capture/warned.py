@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import sys
 import warnings
+from _warnings import warn_explicit
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gradscope.capture.dynamo import way_through
-from gradscope.capture.frames import by_python_alone, stack_of
-from gradscope.capture.hooked import Entry
+from gradscope.capture.frames import by_python_alone, inside_launcher, stack_of
 from gradscope.capture.patching import replace
 from gradscope.capture.quiet import recover
 from gradscope.capture.source import is_own
@@ -27,6 +27,14 @@ from gradscope.capture.source import is_own
 T = TypeVar("T")
 
 _BOOTSTRAP = ("importlib", "_bootstrap")
+
+
+class _Line(NamedTuple):
+    """What a warning is about; ``names`` are the module's, where Python notes what it has shown."""
+
+    file: str
+    line: int
+    names: dict[str, Any]
 
 
 class Warnings:
@@ -58,6 +66,7 @@ class Warnings:
             else:
                 _warn_at(caller, message, kind, source)
 
+        warn.__module__ = warnings.__name__  # where pickle finds it; the original is elsewhere, too
         return warn
 
     def _wrap_show(self, original: Any) -> Any:
@@ -82,17 +91,20 @@ class Warnings:
 
 
 @way_through
-def _warn_at(caller: Entry, message: Any, kind: type[Warning], source: Any) -> None:
-    """Warns of a line, unless what Python remembers of its file says that it has."""
-    frame, _, line = caller
-    names = frame.f_globals
-    registry = names.setdefault("__warningregistry__", {})
-    module = names.get("__name__") or "<string>"
-    file = frame.f_code.co_filename
-    warnings.warn_explicit(message, kind, file, line, module, registry, names, source)
+def _warn_at(caller: _Line, message: Any, kind: type[Warning], source: Any) -> None:
+    """Warns of a line, unless what Python remembers of its file says that it has.
+
+    The module's names are kept from it: with them it asks the module's loader for the text, as
+    ``warnings.warn`` does not, and that raises where the file has changed or has another name.
+    """
+    registry = caller.names.setdefault("__warningregistry__", {})
+    module = caller.names.get("__name__", ...)
+    if module is not None and not isinstance(module, str):
+        module = "<string>"
+    warn_explicit(message, kind, caller.file, caller.line, module, registry, None, source)
 
 
-def _whose(frame: FrameType, message: warnings.WarningMessage) -> Entry | None:
+def _whose(frame: FrameType, message: warnings.WarningMessage) -> _Line | None:
     """The user's line of a warning that names one of gradscope's, for which it is forgotten."""
     if not is_own(message.filename):
         return None
@@ -105,11 +117,16 @@ def _whose(frame: FrameType, message: warnings.WarningMessage) -> Entry | None:
     return _caller(frame, 1)
 
 
-def _caller(frame: FrameType, level: int) -> Entry | None:
-    """The frame that a warning of this ``stacklevel`` is about, when it can be told."""
-    stack = by_python_alone(stack_of(frame))
-    stack = [entry for entry in stack if not _is_bootstrap(entry[0])]
-    return stack[-level] if 1 <= level <= len(stack) else None
+def _caller(frame: FrameType, level: int) -> _Line:
+    """What a warning of this ``stacklevel`` is about; above the program's stack that is ``sys``."""
+    stack = by_python_alone(inside_launcher(stack_of(frame)))
+    if stack and not _is_bootstrap(stack[-1][0]):
+        stack = [entry for entry in stack if not _is_bootstrap(entry[0])]
+    level = max(level, 1)
+    if level > len(stack):
+        return _Line("sys", 1, vars(sys))
+    found, _, line = stack[-level]
+    return _Line(found.f_code.co_filename, line, found.f_globals)
 
 
 def _is_bootstrap(frame: FrameType) -> bool:

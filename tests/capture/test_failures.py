@@ -38,6 +38,7 @@ OUTSIDE = {
     "Cuts.tell",
     "Cuts.wants",
     "EngineWatch._begin",
+    "EngineWatch._raise_inside",
     "Failing.explain",
     "ForwardMode.__exit__",
     "ForwardMode.__init__",

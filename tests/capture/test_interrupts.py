@@ -7,9 +7,11 @@ import linecache
 import random
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +19,9 @@ from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 
 import gradscope
+from gradscope.capture import steps
 from gradscope.capture.cells import shown_file
+from gradscope.capture.steps import StepRecorder
 from tests.capture.reading import ops
 from tests.capture.test_undo import assert_same, state
 
@@ -97,6 +101,65 @@ def test_they_all_come_through(error: type[BaseException]) -> None:
     assert not {reason for reason in t.trace.dropped if "still running" not in reason}
     last = t.trace.graphs[-1][1]
     assert [n.call for n in ops(last)] == [*["linear"] * 2, "relu", *["linear"] * 2, "pow", "mean"]
+
+
+def _struck(*_: object) -> None:
+    raise TimeoutOfTheUsers
+
+
+def _strike_at(monkeypatch: pytest.MonkeyPatch, part: str, when: str) -> None:
+    """Has the signal come while gradscope works, before or after the engine runs."""
+    lines = [f"def {part}(self, *given):", "    done = original(self, *given)", "    return done"]
+    lines.insert({"early": 1, "late": 2}[when], "    while coming: strike(coming.pop())")
+    scope: dict[str, Any] = {"strike": signal.raise_signal, "coming": [signal.SIGALRM]}
+    scope["original"] = getattr(StepRecorder, part)
+    exec(compile("\n".join(lines), steps.__file__, "exec"), scope)
+    monkeypatch.setattr(StepRecorder, part, scope[part])
+
+
+@pytest.mark.parametrize(
+    ("handler", "error", "innermost"),
+    [
+        (_struck, TimeoutOfTheUsers, ["_struck"]),
+        (signal.default_int_handler, KeyboardInterrupt, []),
+    ],
+)
+@pytest.mark.parametrize("when", ["early", "late"])
+@pytest.mark.parametrize("part", ["begin", "_begin", "_end", "end"])
+@pytest.mark.parametrize("traces", [1, 2])
+def test_their_traceback_has_torchs_entry_to_the_engine(
+    traces: int,
+    part: str,
+    when: str,
+    handler: Any,
+    error: type[BaseException],
+    innermost: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ended in the frame that calls the engine's entry, where Python alone never ends."""
+    weight = torch.ones(2, requires_grad=True)
+    _strike_at(monkeypatch, part, when)
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(error) as caught, ExitStack() as stack:  # noqa: PT012
+            for _ in range(traces):
+                stack.enter_context(gradscope.trace())
+            weight.sum().backward()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    names = [entry.name for entry in traceback.extract_tb(caught.value.__traceback__)]
+    inside = names[names.index("backward") :]
+    assert inside == ["backward", "backward", "_engine_run_backward", *innermost]
+    assert caught.value.__context__ is None
+
+
+def test_what_fails_in_the_engine_is_not_raised_twice() -> None:
+    weight = torch.ones(2, requires_grad=True)
+    weight.register_hook(lambda grad: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as caught, gradscope.trace():
+        weight.sum().backward()
+    names = [entry.name for entry in traceback.extract_tb(caught.value.__traceback__)]
+    assert names.count("_engine_run_backward") == 1
 
 
 def test_telling_a_cells_name_lets_them_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import warnings
+from _warnings import warn as plain_warn
 
 import pytest
 import torch
@@ -120,3 +122,12 @@ def test_a_wrong_call_is_refused_as_always() -> None:
             warnings.simplefilter("error")
             with pytest.raises(DeprecationWarning, match="old"):
                 warnings.warn(DeprecationWarning("old"), stacklevel=2)
+
+
+def test_what_stands_before_warn_is_pickled_by_its_name() -> None:
+    before = warnings.warn
+    with gradscope.trace():
+        pickled = pickle.dumps(warnings.warn)
+        assert pickle.loads(pickled) is warnings.warn is not before
+        assert pickle.loads(pickle.dumps(plain_warn)) is plain_warn
+    assert pickle.loads(pickled) is before

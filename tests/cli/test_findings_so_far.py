@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from gradscope import findings_so_far
+from gradscope.capture.booking import SETTLE_STEPS
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.so_far import SoFar
 from gradscope.capture.tracer import Tracer
@@ -24,6 +25,8 @@ from gradscope.model.trace import Trace
 from gradscope.progress import ProgressLine
 from tests.cli.test_progress import Clock, Terminal, shown_at, shown_by
 
+STEPS = 64
+BOOKED = list(range(SETTLE_STEPS, STEPS + 1, SETTLE_STEPS))  # steps after which nothing waits
 EAGER = """
 import sys
 import gradscope.findings_so_far as so_far
@@ -84,11 +87,11 @@ def recorded(
 
 
 def forget(_: object) -> None:
-    """Trains for two full bookings without ever clearing a gradient."""
+    """Trains for several full bookings without ever clearing a gradient."""
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
     opt = torch.optim.SGD(net.parameters(), 1e-3)
-    for _ in range(64):
+    for _ in range(STEPS):
         net(torch.randn(5, 3)).pow(2).mean().backward()
         opt.step()
 
@@ -110,16 +113,16 @@ def test_the_cut_is_a_run_that_ended_there(forgetful: Trace) -> None:
 
     lengths: list[list[int]] = []
     recorded(forget, look)
-    assert [len(cut.steps) for cut in cuts] == [32, 64]
-    assert lengths == [[32] * 4, [64] * 4]
-    assert [len(cut.updates) for cut in cuts] == [31, 63]
+    assert [len(cut.steps) for cut in cuts] == BOOKED
+    assert lengths == [[steps] * 4 for steps in BOOKED]
+    assert [len(cut.updates) for cut in cuts] == [steps - 1 for steps in BOOKED]
     assert cuts[0].graphs
 
 
 def test_looking_changes_nothing_in_the_recording(forgetful: Trace) -> None:
     looks: list[Trace] = []
     seen = recorded(forget, lambda so_far: looks.append(so_far.trace()))
-    assert len(looks) == 64
+    assert len(looks) == STEPS
 
     def timeless(trace: Trace) -> str:
         steps = tuple(
@@ -143,7 +146,8 @@ def test_it_draws_no_random_number() -> None:
 def test_no_look_while_something_waits() -> None:
     ready: list[bool] = []
     recorded(forget, lambda so_far: ready.append(so_far.is_ready))
-    assert [i for i, is_ready in enumerate(ready) if is_ready] == [31, 63]
+    assert [i for i, is_ready in enumerate(ready, 1) if is_ready] == BOOKED
+    assert len(ready) == STEPS > len(BOOKED) > 1
 
 
 def test_all_looks_take_a_hundredth_of_the_time(forgetful: Trace) -> None:
