@@ -67,6 +67,16 @@ class ForwardRecorder:
         self.recording = False
 
     @own_work
+    def called(self, function: Any, asking: FrameType) -> Any:
+        """What was really called when the mode is told of ``function``; never raises."""
+        try:
+            return original(function, asking)
+        except BaseException as error:
+            recover(error)
+            self.failures += 1
+            return function
+
+    @own_work
     def note(
         self,
         function: Any,
@@ -263,7 +273,7 @@ class ForwardMode(TorchFunctionMode):
         """Runs ``func`` unchanged and notes it when it made nodes."""
         recorder = self.recorder
         if type(func) not in FROM_C:
-            func = original(func, sys._getframe(1))
+            func = recorder.called(func, sys._getframe(1))
         if not recorder.recording:
             return func(*args, **kwargs) if kwargs else func(*args)
         if args and (func in IN_PLACE or (kwargs and kwargs.get("inplace"))):

@@ -25,8 +25,6 @@ from typing import Any
 import torch
 from torch.overrides import handle_torch_function
 
-from gradscope.capture.quiet import recover
-
 # Those that C code calls the mode for: it knows them, and asks for no name.
 FROM_C = frozenset(
     {BuiltinFunctionType, MethodDescriptorType, MethodWrapperType, WrapperDescriptorType}
@@ -40,19 +38,15 @@ _found: dict[CodeType, Any] = {}
 
 
 def original(function: Any, asking: FrameType | None) -> Any:
-    """The function that was called; never raises.
+    """The function that was called.
 
     Args:
         function: What the mode was told.
         asking: The frame that called the mode.
     """
-    try:
-        if type(function) is FunctionType and function in _torchs_own:
-            return function
-        return _meet(function, asking)
-    except BaseException as error:
-        recover(error)
+    if type(function) is FunctionType and function in _torchs_own:
         return function
+    return _meet(function, asking)
 
 
 def _meet(function: Any, asking: FrameType | None) -> Any:
@@ -63,7 +57,15 @@ def _meet(function: Any, asking: FrameType | None) -> Any:
     called = asking.f_back if asking is not None and asking.f_code is _ASKS else None
     if called is None or not called.f_code.co_filename.startswith(_TORCH):
         return function  # the program's own function may ask as well
+    if _is_its_own(called, function):
+        return function
     return _function_of(called)
+
+
+def _is_its_own(frame: FrameType, function: Any) -> bool:
+    """Whether a method of the callable object runs, as of a higher-order operator."""
+    code = frame.f_code
+    return code.co_argcount > 0 and frame.f_locals.get(code.co_varnames[0]) is function
 
 
 def _function_of(frame: FrameType) -> Any:

@@ -60,6 +60,7 @@ OUTSIDE = {
     "InsideEngine._is_on",
     "StepRecorder.begin",
     "StepRecorder.end",
+    "ForwardRecorder.called",
     "ForwardRecorder.note",
     "ForwardRecorder.before_change",
     "ForwardMode._settle",

@@ -91,6 +91,14 @@ def test_a_function_of_the_programs_own_may_ask_for_modes() -> None:
     assert x.grad.item() == 3.0
 
 
+def test_an_operator_that_is_an_object_asks_for_itself() -> None:
+    from torch._prims.rng_prims import run_and_save_rng_state
+
+    with gradscope.trace():
+        _, y = run_and_save_rng_state(torch.ops.aten.add.Tensor, torch.ones(4), torch.ones(4))
+    assert y.tolist() == [2.0] * 4
+
+
 def test_torch_knows_what_c_code_calls_the_mode_for() -> None:
     kind: Any = Tensor
     for function in (torch.add, kind.add, kind.__add__, kind.grad.__get__, F.linear):
