@@ -141,8 +141,8 @@ class EngineWatch:
             return
         try:
             entry((), (), _Raises(error), False)
-        except TypeError as refused:
-            if refused is error:
+        except BaseException as raised:
+            if raised is error:
                 raise
 
 
