@@ -22,6 +22,17 @@ def _write(folder: Path, content: str | bytes, name: str = "train.py") -> None:
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
+def _in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+    )
+
+
 def _render(folder: Path, content: str | bytes, *options: str) -> Ran:
     _write(folder, content)
     return gradscope(folder, "render", "-o", "out.json", *options, "train.py")
@@ -82,14 +93,7 @@ def test_an_output_that_cannot_be_is_found_before_the_run(
 def test_a_shell_that_lacks_something(tmp_path: Path, before: str, sentence: str) -> None:
     _write(tmp_path, "print('ran')")
     command = f'{before} && {sys.executable} -m gradscope render "$@" "{tmp_path}/train.py"'
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
-    )
+    done = _in_shell(tmp_path, command)
     (line,) = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (2, "")
     assert line.startswith(f"Error: {sentence}")
@@ -313,12 +317,5 @@ def test_a_run_without_docstrings(tmp_path: Path) -> None:
 def test_nobody_reading_is_no_traceback(tmp_path: Path) -> None:
     _write(tmp_path, STEP)
     command = f"{sys.executable} -m gradscope render --format json train.py | true"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        env={"PYTHONPATH": PYTHONPATH, "PATH": "/usr/bin:/bin"},
-    )
+    done = _in_shell(tmp_path, command)
     assert "Traceback" not in done.stderr
