@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-REPEATS_S = 1.0  # supervisors send it to the process and to its group: that is one request
+# Supervisors send SIGTERM to the process and to its group, and Ctrl-C is often pressed twice:
+# within so many seconds that is one request.
+REPEATS_S = 1.0
 
 
 @contextmanager

@@ -39,7 +39,6 @@ class Change:
         "_copied",
         "_counts",
         "_grads",
-        "_total",
         "grad_norms",
         "held",
         "update_rms",
@@ -57,7 +56,7 @@ class Change:
         self.with_grad = tuple([i for i, grad in enumerate(grads) if grad is not None])
         parameters = plain_forms(parameters)
         self._counts = tuple([p.numel() for p in parameters])
-        self._total = total = sum(self._counts)
+        total = sum(self._counts)
         self._copied = 0 < total <= TOGETHER and are_alike([*parameters, *present])
         # Either one flat copy of the values and then the gradients, or lists of samples and norms.
         if self._copied:
@@ -97,8 +96,8 @@ def measure_grads(changes: Sequence[Change]) -> None:
     for alike in _alike([c for c in changes if c._copied and c.with_grad]):
         with_grad = alike[0].with_grad
         sizes = [alike[0]._counts[i] for i in with_grad]
-        grads = torch.stack([c._before[c._total :] for c in alike])
-        rows = _row_norms(grads, sizes)
+        values = sum(alike[0]._counts)  # before the gradients
+        rows = _row_norms(torch.stack([c._before[values:] for c in alike]), sizes)
         for change, row in zip(alike, rows, strict=True):
             change._fill_grads(row)
     apart = [c for c in changes if not c._copied]
@@ -111,7 +110,7 @@ def measure_updates(changes: Sequence[Change]) -> None:
     """Fills in the sizes of the values and of their changes."""
     for alike in _alike([c for c in changes if c._copied]):
         counts = alike[0]._counts
-        before = torch.stack([c._before[: c._total] for c in alike])
+        before = torch.stack([c._before[: sum(counts)] for c in alike])
         deltas = torch.stack([c._after for c in alike]) - before
         rows = zip(alike, _row_norms(before, counts), _row_norms(deltas, counts), strict=True)
         for change, values, updates in rows:

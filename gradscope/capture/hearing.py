@@ -57,7 +57,8 @@ class Hearing:
             return
         self._hold(self._leaves, slot, gradient)
         if self._leaves.elements > HEARD_ELEMENTS:
-            self._leaves = self._collector.measure_later(self._leaves)
+            self._collector.measure_later(self._leaves)
+            self._leaves = Batch(self._received)
 
     def along(self, edges: list[tuple[int, int]], gradients: tuple[Tensor | None, ...]) -> None:
         """What a node sent along some edges: ``(slot, edge)``."""

@@ -56,9 +56,8 @@ class Collector:
 
     def add_number(self, number: Tensor) -> Ticket:
         """Measures a tensor of one element together with others of the kind, such as losses."""
-        if type(number) is not Tensor or is_wrapped(number) or transforms_active():
-            return self.add(number)
-        if has_no_numbers(number):
+        plain = type(number) is Tensor and not is_wrapped(number)
+        if not plain or transforms_active() or has_no_numbers(number):
             return self.add(number)
         ticket = Ticket()
         self._numbers.append((number.detach().clone(), ticket))
@@ -95,18 +94,13 @@ class Collector:
         """Measures gradients of one backward."""
         self._put_own(batch.take())
 
-    def measure_later(self, batch: Batch) -> Batch:
-        """Measures gradients of one backward together with the same ones of the next.
-
-        Returns:
-            An empty batch with the same sink.
-        """
+    def measure_later(self, batch: Batch) -> None:
+        """Measures gradients of one backward together with the same ones of the next."""
         if batch.elements:
             self._later.append(batch)
             self._later_elements += batch.elements
             if self._later_elements > WAITING_ELEMENTS:
                 self._flush()
-        return Batch(batch.sink)
 
     def _flush(self) -> None:
         """Reduces everything that waits."""

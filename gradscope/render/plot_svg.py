@@ -7,9 +7,9 @@ of script that needs ``eval``, which the page's policy forbids, cannot follow it
 style without drawing again, and show nothing without script. Drawn beforehand, four plots of 120
 steps are 34 kB. What a mark says comes from the ``description`` in the specification, which Vega
 writes as ``aria-label``, and where it leads from its ``href``; ``assets/plots.js`` does the rest.
-Measured on two cores: 0.2 s to import altair, 0.15 s to build four specifications, 0.5 s until vl-
-convert can draw (beside the others), then 0.03 s a plot; the page of a small run takes 1.1 s, of
-GPT-2 with 200 steps 1.9 s (1.4 MB).
+Measured on two cores: 0.2 s to import altair, 0.15 s to build four specifications, 0.5 s until
+vl-convert can draw (beside the others), then 0.03 s a plot; the page of a small run takes 1.1 s,
+of GPT-2 with 200 steps 1.9 s (1.4 MB).
 """
 
 from __future__ import annotations
