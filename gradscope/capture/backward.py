@@ -22,6 +22,7 @@ from gradscope.capture.forward import ForwardRecorder
 from gradscope.capture.hearing import Hearing, is_unusual
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
+from gradscope.capture.left import AGREEING, compare
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover
 from gradscope.capture.raw import Heard, RawGraph
@@ -58,6 +59,9 @@ class BackwardRun:
         arrived: Leaves that received a gradient, measured or not.
         contributions: Edge → the same for what came along the edge alone.
         traits: Looks at the gradients of a graph that is kept.
+        leaves_all: Whether what the run leaves in ``.grad`` is what the leaves receive, as far as
+            can be told; see NOTE [What a run leaves].
+        disturbed: Whether another run was under way as well.
     """
 
     def __init__(
@@ -85,11 +89,15 @@ class BackwardRun:
         self._ledger = ledger
         self._fills_grad = fills_grad
         self.runs_once = False
+        self.leaves_all = False
+        self.disturbed = False
         self.task: int | None = None
         self._hooks = Hooks()
         self._ids = _NO_IDS  # of the nodes, by ``id``
         self._listening = self.plan.most
         self._hearing = Hearing(collector, self.gradients, self.contributions)
+        self._compared: list[tuple[Tensor, Tensor]] | None = None  # leaves and what they received
+        self._updates = len(ledger.updates)
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -115,7 +123,16 @@ class BackwardRun:
             hooks.after([nodes[i] for i in self._listening.after], self._after)
         hooks.before([nodes[i] for i in before], self._before_node)
         hooks.before_single([nodes[i] for i in single], self._at_single)
-        hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
+        if not self._reads_left():
+            hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
+
+    def _reads_left(self) -> bool:
+        """Whether what the run will leave is enough, so that its leaves need no hooks."""
+        if not self.leaves_all or self.plan.agreed < 0 or len(self.leaves) != len(self.variables):
+            self.leaves_all = False
+        elif self.traits is not None or self.plan.agreed < AGREEING:
+            self._compared = []
+        return self.leaves_all and self._compared is None
 
     def _before(self, chosen: set[int] | None) -> tuple[list[int], list[int]]:
         """Nodes to listen at before they run, and those of them where that is cheap."""
@@ -209,8 +226,21 @@ class BackwardRun:
         if self._fills_grad:
             self._ledger.contributed(self.leaves[i])
         self._hearing.leaf(self.plan.slots[i], gradient)
+        if self._compared is not None:
+            self._remember(i, gradient)
         if self.traits is not None:
             self._ask(i, (gradient,), is_leaf=True)
+
+    def _remember(self, i: int, gradient: Tensor) -> None:
+        """Keeps what a leaf received until the run is over."""
+        if self._compared is None or self.plan.agreed >= AGREEING:
+            return
+        if type(gradient) is not Tensor or is_unusual():
+            self.leaves_all = False
+            return
+        variable = next(tensor for node, tensor in self.variables if node == i)
+        with quiet():
+            self._compared.append((variable, gradient.clone()))
 
     @own_work
     def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
@@ -227,9 +257,36 @@ class BackwardRun:
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def hand_over(self, wanted: bool) -> None:
+    def hand_over(self, wanted: bool, failed: bool) -> None:
         """After the run: has what was heard measured, or held until that is known to be wanted."""
+        if self.leaves_all:
+            self._look_at_left(failed)
         self._hearing.hand_over(wanted)
+
+    def _look_at_left(self, failed: bool) -> None:
+        """Reads what the run has left, or compares it with what was heard at the hooks."""
+        alone = not self.disturbed and len(self._ledger.updates) == self._updates
+        if self._compared is None:
+            self._read_left(failed, alone)
+        elif alone and not failed and 0 <= self.plan.agreed < AGREEING:
+            compare(self.plan, self._compared)
+        if not alone:
+            self.plan.agreed = -1
+
+    def _read_left(self, failed: bool, alone: bool) -> None:
+        slots, found = self.plan.slots, []
+        for i, tensor in self.variables:
+            gradient = tensor.grad
+            if gradient is not None:
+                found.append((slots[i], gradient))
+                self.arrived.add(i)
+                self._ledger.contributed(self.leaves[i])
+            elif not failed:
+                self.gradients[slots[i]] = None
+        if alone:
+            self._hearing.left(found)
+        else:
+            self._collector.drop("gradients to which several backwards added at once", len(found))
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
@@ -277,6 +334,7 @@ class BackwardRun:
         """Removes every hook and lets go of every node."""
         self._hooks.remove()
         self._ids = _NO_IDS
+        self._compared = None
         self.variables.clear()
         walked, self.walked = self.walked, _NOTHING
         release(walked.nodes)

@@ -18,8 +18,10 @@ from gradscope.capture.dynamo import own_work
 from gradscope.capture.engine import EngineCall
 from gradscope.capture.failing import Failing
 from gradscope.capture.forward import ForwardRecorder, counter
+from gradscope.capture.hearing import is_unusual
 from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
+from gradscope.capture.left import leaves_all
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.plan import Plans
 from gradscope.capture.quiet import quiet, recover, uncollected
@@ -90,8 +92,9 @@ class StepRecorder:
         started = perf_counter_ns()
         pending = None
         try:
+            usual = not is_unusual()
             with uncollected(), self._lock, quiet():
-                pending = self._begin(call, sys._getframe(2))
+                pending = self._begin(call, sys._getframe(2), usual)
             pending.made_before = counter()
             pending.started_ns = perf_counter_ns()
             pending.own_ns = pending.started_ns - started
@@ -139,7 +142,7 @@ class StepRecorder:
         self.deep.raise_limit()
         self.deep.watch([node])
 
-    def _begin(self, call: EngineCall, frame: FrameType) -> Pending:
+    def _begin(self, call: EngineCall, frame: FrameType, usual: bool) -> Pending:
         level = self._schedule.level
         walked = walk(root_edges(call.outputs), self._limit(), self.deep.raise_limit)
         user = self._user.innermost(frame)
@@ -162,7 +165,10 @@ class StepRecorder:
         self._forward.ungraphed.last_step = pending.index
         try:
             self._active.append(pending)
-            self._prepare(pending, frame)
+            if len(self._active) > 1:
+                for other in self._active:
+                    other.run.disturbed = True
+            self._prepare(pending, frame, usual)
         except BaseException:
             self._forget(pending)
             raise
@@ -184,7 +190,7 @@ class StepRecorder:
         same = [p.index for p in self._active if p.run.task == task]
         return same[-1] if same else next((p.index for p in reversed(self._active)), None)
 
-    def _prepare(self, pending: Pending, frame: FrameType) -> None:
+    def _prepare(self, pending: Pending, frame: FrameType, usual: bool) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
         names = self._labels.for_new_leaves(run, frame)
@@ -207,7 +213,9 @@ class StepRecorder:
         if len(run.walked.nodes) >= DEEP:
             self.deep.watch(run.walked.nodes)
         if pending.call.fills_grad:
-            self._ledger.look(run.leaves.values())
+            cleared = self._ledger.look(run.leaves.values())
+            if usual and cleared and not run.disturbed:
+                run.leaves_all = leaves_all(pending.call, run.variables)
         self._measure_before(pending, outputs)
         run.runs_once = not pending.call.keep_graph
         run.listen(self._chosen(pending))
@@ -217,19 +225,23 @@ class StepRecorder:
             pending.loss = self._collector.add_number(outputs[0])
         if pending.raw is None:
             return
-        nodes: list[int] = []
-        small: list[Tensor] = []
+        pending.raw.leaf_values = self._leaf_values(pending)
+
+    def _leaf_values(self, pending: Pending) -> Snapshot:
+        """The values of the leaves, from a copy of the last optimizer step's if there is one."""
+        leaves = pending.run.leaves
+        copy = self._ledger.copies.holding(leaves.values())
+        tensors = [(node, t) for node, leaf in leaves.items() if (t := leaf.ref()) is not None]
+        if copy is not None:
+            nodes = [node for node, _ in tensors]
+            offsets = [copy.offsets[leaves[node]] for node in nodes]
+            return Snapshot(nodes, [t for _, t in tensors], {}, (copy.flat, offsets))
+        small = [(node, tensor) for node, tensor in tensors if fits(tensor)]
         measured = {}
-        for node, leaf in pending.run.leaves.items():
-            tensor = leaf.ref()
-            if tensor is None:
-                continue
-            if fits(tensor):
-                nodes.append(node)
-                small.append(tensor)
-            elif pending.chosen:
-                measured[node] = self._collector.add(tensor)
-        pending.raw.leaf_values = Snapshot(nodes, small, measured)
+        if pending.chosen and len(small) < len(tensors):
+            large = {node: tensor for node, tensor in tensors if not fits(tensor)}
+            measured = {node: self._collector.add(tensor) for node, tensor in large.items()}
+        return Snapshot([node for node, _ in small], [t for _, t in small], measured)
 
     def _chosen(self, pending: Pending) -> set[int] | None:
         """Nodes to listen at: all, only leaves, or the last node of every module call."""
@@ -259,7 +271,7 @@ class StepRecorder:
             self._forward.note_engine(function, pending.made_before, made, pending.place)
         if isinstance(gradients, tuple | list) and not pending.call.fills_grad:
             run.returned(pending.call.inputs, gradients)
-        run.hand_over(wanted=pending.chosen)
+        run.hand_over(wanted=pending.chosen, failed=pending.error is not None)
         if pending.raw is not None:
             raw, keep = pending.raw, pending.call.keep_graph
             self._forward.windows.used_by(raw.sequence, raw.ops, keep)
