@@ -18,14 +18,15 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.forward import ForwardRecorder
+from gradscope.capture.forward import ForwardRecorder, dispatch_modes
 from gradscope.capture.hearing import Hearing, is_unusual
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.left import AGREEING, compare
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, transforms_active
 from gradscope.capture.raw import Heard, RawGraph
+from gradscope.capture.readable import is_wrapped
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
 from gradscope.capture.updates import Ledger
@@ -76,7 +77,10 @@ class BackwardRun:
         self.walked = walked
         self.plan: Plan = (plans or Plans()).find(walked)
         nodes = walked.nodes
-        self.variables = [(i, unwrapped(nodes[i].variable)) for i in self.plan.leaves]
+        self.variables = [
+            (i, unwrapped(variable) if is_wrapped(variable := nodes[i].variable) else variable)
+            for i in self.plan.leaves
+        ]
         self.level = level
         self.own_ns = 0
         self.failures = 0
@@ -98,6 +102,17 @@ class BackwardRun:
         self._hearing = Hearing(collector, self.gradients, self.contributions)
         self._compared: list[tuple[Tensor, Tensor]] | None = None  # leaves and what they received
         self._updates = len(ledger.updates)
+
+    def knows_leaves(self, leaves: Leaves) -> bool:
+        """Finds the leaves of the graph if all were met before, and looked for."""
+        known, fan_in = leaves.known, self.plan.leaves
+        for i, variable in self.variables:
+            leaf = known(variable)
+            if leaf is None or not (leaf.name or leaf.sought):
+                return False
+            self.leaves[i] = leaf
+            leaf.fan_in = fan_in[i]
+        return True
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -193,7 +208,8 @@ class BackwardRun:
     @own_work
     def _at_single(self, gradient: Tensor | None) -> None:
         """The same for a node with one output, most of whose gradients are small."""
-        if self.traits is not None or type(gradient) is not Tensor or is_unusual():
+        usual = self.traits is None and not (dispatch_modes() or transforms_active())
+        if not usual or type(gradient) is not Tensor:
             self._before_node((gradient,))
             return
         started = perf_counter_ns()
@@ -280,9 +296,9 @@ class BackwardRun:
             if gradient is not None:
                 found.append((slots[i], gradient))
                 self.arrived.add(i)
-                self._ledger.contributed(self.leaves[i])
             elif not failed:
                 self.gradients[slots[i]] = None
+        self._ledger.contributed(*[self.leaves[i] for i in self.arrived])
         if alone:
             self._hearing.left(found)
         else:

@@ -58,10 +58,12 @@ class Change:
         grads = [p.grad for p in parameters]
         present = plain_forms(grad for grad in grads if grad is not None)
         self.with_grad = tuple([i for i, grad in enumerate(grads) if grad is not None])
-        parameters = plain_forms(parameters)
+        if values is None:
+            parameters = plain_forms(parameters)
         self._counts = tuple([p.numel() for p in parameters])
         total = sum(self._counts)
-        self._copied = 0 < total <= TOGETHER and are_alike([*parameters, *present])
+        alike = are_alike(present if values is not None else [*parameters, *present])
+        self._copied = 0 < total <= TOGETHER and alike
         # Values, and gradients, in one row each; or lists of samples, and norms.
         self._before: Any
         self._grads: Any
@@ -202,10 +204,11 @@ def are_alike(tensors: Sequence[Tensor]) -> bool:
     if not tensors:
         return True
     dtype, device = tensors[0].dtype, tensors[0].device
-    return dtype.is_floating_point and all(
-        t.dtype is dtype and t.layout is torch.strided and t.device == device and type(t) in PLAIN
-        for t in tensors
-    )
+    for t in tensors:  # a loop, since it runs in every step
+        same = t.dtype is dtype and t.layout is torch.strided and t.device == device
+        if not same or type(t) not in PLAIN:
+            return False
+    return dtype.is_floating_point
 
 
 def to_floats(tensors: Sequence[Tensor]) -> list[float]:

@@ -169,10 +169,8 @@ class Cuts:
         if found and len(self._losses) < MAX_LOSSES:
             self._losses[found] = self._switching.off(self.last_step)
 
-    def with_graph(self, frame: FrameType) -> None:
-        """A backward is about to start from something that has a graph."""
-        user = self._user.innermost(frame)
-        line = (user.f_code, user.f_lasti) if user is not None else None
+    def with_graph(self, line: tuple[CodeType, int] | None, frame: FrameType) -> None:
+        """A backward is about to start, at a line, from something that has a graph."""
         if line is not None and line not in self._starts and len(self._starts) < MAX_LOSSES:
             self._starts[line] = self._places(frame)
 

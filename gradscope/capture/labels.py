@@ -46,15 +46,6 @@ class Labels:
         """
         return Names(self._user.owns).scan(user_frames(self._user, frame), self._modules.names())
 
-    def for_new_leaves(self, run: BackwardRun, frame: FrameType) -> Names | None:
-        """The user's names, read only when a leaf of the graph was never looked for."""
-        known = self._leaves.known
-        for _, tensor in run.variables:
-            leaf = known(tensor)
-            if leaf is None or not (leaf.name or leaf.sought):
-                return self.scan(frame)
-        return None
-
     def label(
         self,
         raw: RawGraph,

@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from operator import is_
 from time import perf_counter_ns
 from types import FrameType
 from typing import Any
@@ -91,7 +92,7 @@ class Optimizers:
         """``SGD``, or ``SGD#2`` for the second one."""
         return self._entry(optimizer).label
 
-    def stepping(self, optimizer: Optimizer) -> list[tuple[Leaf, Tensor]]:
+    def stepping(self, optimizer: Optimizer) -> tuple[list[Leaf], list[Tensor]]:
         """Counts a step that begins; returns the leaves it may change, with their tensors."""
         entry = self._entry(optimizer)
         entry.steps += 1
@@ -127,11 +128,15 @@ class Optimizers:
             for entry in self._entries
         )
 
-    def _look(self, entry: _Entry, optimizer: Optimizer) -> list[tuple[Leaf, Tensor]]:
-        met = [(self._leaves.get(p), p) for p in _parameters(optimizer)]
-        found = [(leaf, p) for leaf, p in met if leaf is not None]
-        entry.leaves = [leaf for leaf, _ in found]
-        return found
+    def _look(self, entry: _Entry, optimizer: Optimizer) -> tuple[list[Leaf], list[Tensor]]:
+        parameters = _parameters(optimizer)
+        leaves = entry.leaves
+        alike = len(leaves) == len(parameters)
+        if alike and all(map(is_, parameters, [leaf.ref() for leaf in leaves])):
+            return leaves, parameters
+        met = [(self._leaves.get(p), p) for p in parameters]
+        entry.leaves = [leaf for leaf, _ in met if leaf is not None]
+        return entry.leaves, [p for leaf, p in met if leaf is not None]
 
     def _entry(self, optimizer: Optimizer) -> _Entry:
         entry = self._known.get(optimizer)

@@ -32,23 +32,20 @@ _anybody = UserCode()
 class quiet:
     """No graph, function or dispatch mode of the user's, ``vmap``, ``autocast``, ``jit.trace``."""
 
-    __slots__ = ("_around", "_autocast", "_functions", "_grad", "_modes", "_outside", "_tracing")
-
-    def __init__(self) -> None:
-        self._around: quiet | None = None
-        self._autocast: Any = None
-        self._functions: Any = None
-        self._grad: bool | None = None
-        self._modes: AbstractContextManager[Any] | None = None
-        self._outside: outside_transforms | None = None
-        self._tracing: Any = None
+    _around: quiet | None = None
+    _autocast: Any = None
+    _functions: Any = None
+    _grad: bool | None = None
+    _modes: AbstractContextManager[Any] | None = None
+    _outside: outside_transforms | None = None
+    _tracing: Any = None
 
     def __enter__(self) -> None:
         here = threading.get_ident()
         self._around = _open.get(here)
         _open[here] = self
-        self._functions = torch._C.DisableTorchFunction()
-        self._functions.__enter__()
+        self._functions = functions = NO_FUNCTIONS()
+        functions.__enter__()
         self._grad = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
         if torch._C._is_any_autocast_enabled():

@@ -72,7 +72,8 @@ class Collector:
         if count > LIGHT or not plain or transforms_active():
             return self.add(tensor)
         ticket = self._held.value(tensor, count)
-        self._make_room()
+        if self._held.elements > HELD_ELEMENTS:
+            self._put_own(self._held.excess())
         return ticket
 
     def hold_batch(self, batch: Batch) -> None:
@@ -170,10 +171,6 @@ class Collector:
     def _put_own(self, waiting: Iterable[Waiting]) -> None:
         for tensor, sink, key in waiting:
             self.put(tensor, sink, key, own=True)
-
-    def _make_room(self) -> None:
-        if self._held.elements > HELD_ELEMENTS:
-            self._put_own(self._held.excess())
 
     def put(self, tensor: Tensor, sink: Any, key: object, own: bool = False) -> None:
         """Sets ``sink[key]`` to a row for ``measured``, by ``settle`` at the latest.

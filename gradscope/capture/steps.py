@@ -193,15 +193,16 @@ class StepRecorder:
     def _prepare(self, pending: Pending, frame: FrameType, usual: bool) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
-        names = self._labels.for_new_leaves(run, frame)
-        run.find_leaves(self._leaves, names.tensors if names is not None else {})
-        if names is not None:
+        names = None
+        if not run.knows_leaves(self._leaves):
+            names = self._labels.scan(frame)
+            run.find_leaves(self._leaves, names.tensors)
             for leaf in run.leaves.values():
                 leaf.sought = True
         if pending.node_count <= TINY and all(x.kind == "input" for x in run.leaves.values()):
             self._forward.cuts.without_graph(frame)
         else:
-            self._forward.cuts.with_graph(frame)
+            self._forward.cuts.with_graph(pending.place, frame)
         if pending.level != "params":
             pending.raw = run.raw(self._forward)
             pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)

@@ -110,9 +110,9 @@ class Ledger:
         self._retired = True
         self.optimizers.retire()
 
-    def contributed(self, leaf: Leaf) -> None:
-        """A gradient is about to be added to the leaf's ``.grad``."""
-        self._events.append(leaf)
+    def contributed(self, *leaves: Leaf) -> None:
+        """A gradient is about to be added to the ``.grad`` of each leaf, or has been."""
+        self._events += leaves
 
     def look(self, leaves: Iterable[Leaf]) -> bool:
         """Before a backward: were these leaves updated by hand, or cleared, since the last one?
@@ -183,9 +183,7 @@ class Ledger:
         return index
 
     def _step_begins(self, optimizer: Optimizer) -> None:
-        found = self.optimizers.stepping(optimizer)
-        leaves = [leaf for leaf, _ in found]
-        parameters = [p for _, p in found]
+        leaves, parameters = self.optimizers.stepping(optimizer)
         label = self.optimizers.label(optimizer)
         change = Change(parameters, self.copies.of(label, leaves))
         self._events.append(Stepping(leaves, change))

@@ -31,6 +31,9 @@ class Source:
     function: str = ""
     expression: str = ""
 
+    def __hash__(self) -> int:
+        return hash((self.file, self.line))  # asked in every step
+
     @property
     def location(self) -> str:
         """``file.py:12`` with the file's base name."""
