@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.forward import ForwardRecorder, dispatch_modes
+from gradscope.capture.forward import dispatch_modes
 from gradscope.capture.hearing import Hearing, is_unusual
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
-from gradscope.capture.left import AGREEING, compare
+from gradscope.capture.left import LeftGrads
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, transforms_active
-from gradscope.capture.raw import Heard, RawGraph
+from gradscope.capture.raw import Heard
 from gradscope.capture.readable import is_wrapped
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
@@ -60,9 +60,7 @@ class BackwardRun:
         arrived: Leaves that received a gradient, measured or not.
         contributions: Edge → the same for what came along the edge alone.
         traits: Looks at the gradients of a graph that is kept.
-        leaves_all: Whether what the run leaves in ``.grad`` is what the leaves receive, as far as
-            can be told; see NOTE [What a run leaves].
-        disturbed: Whether another run was under way as well.
+        left: Whether its leaves need hooks.
     """
 
     def __init__(
@@ -93,15 +91,12 @@ class BackwardRun:
         self._ledger = ledger
         self._fills_grad = fills_grad
         self.runs_once = False
-        self.leaves_all = False
-        self.disturbed = False
+        self.left = LeftGrads(self.plan, ledger)
         self.task: int | None = None
         self._hooks = Hooks()
         self._ids = _NO_IDS  # of the nodes, by ``id``
         self._listening = self.plan.most
         self._hearing = Hearing(collector, self.gradients, self.contributions)
-        self._compared: list[tuple[Tensor, Tensor]] | None = None  # leaves and what they received
-        self._updates = len(ledger.updates)
 
     def knows_leaves(self, leaves: Leaves) -> bool:
         """Finds the leaves of the graph if all were met before, and looked for."""
@@ -116,11 +111,9 @@ class BackwardRun:
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
-        known, fan_in = leaves.known, self.plan.leaves
+        fan_in = self.plan.leaves
         for i, variable in self.variables:
-            leaf = known(variable) if not names else None
-            if leaf is None:
-                leaf = leaves.get(variable, names.get(id(variable), ""))
+            leaf = leaves.get(variable, names.get(id(variable), ""))
             if leaf is not None:
                 self.leaves[i] = leaf
                 leaf.fan_in = fan_in[i]
@@ -138,16 +131,8 @@ class BackwardRun:
             hooks.after([nodes[i] for i in self._listening.after], self._after)
         hooks.before([nodes[i] for i in before], self._before_node)
         hooks.before_single([nodes[i] for i in single], self._at_single)
-        if not self._reads_left():
+        if not self.left.is_enough(kept=self.traits is not None):
             hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
-
-    def _reads_left(self) -> bool:
-        """Whether what the run will leave is enough, so that its leaves need no hooks."""
-        if not self.leaves_all or self.plan.agreed < 0 or len(self.leaves) != len(self.variables):
-            self.leaves_all = False
-        elif self.traits is not None or self.plan.agreed < AGREEING:
-            self._compared = []
-        return self.leaves_all and self._compared is None
 
     def _before(self, chosen: set[int] | None) -> tuple[list[int], list[int]]:
         """Nodes to listen at before they run, and those of them where that is cheap."""
@@ -185,6 +170,12 @@ class BackwardRun:
         if self.task is None:
             self.task = task
         return task == self.task
+
+    def _begins_at(self, i: int) -> bool:
+        """Whether this run starts at a leaf; at others its hooks are called in other runs, too."""
+        return (
+            self.task is None and any(node == i for node, _ in self.plan.roots) and self._is_ours()
+        )
 
     def _ask(self, i: int, gradients: tuple[Tensor | None, ...], is_leaf: bool) -> None:
         """Has a gradient of a kept graph looked at for its traits."""
@@ -227,7 +218,7 @@ class BackwardRun:
         started = perf_counter_ns()
         try:
             i = self._ids.get(id(_current_node()), _NOWHERE)
-            if i != _NOWHERE and (_task_id() == self.task or self._is_ours()):
+            if i != _NOWHERE and (_task_id() == self.task or self._begins_at(i)):
                 self._received(i, gradients[0])
         except BaseException as error:
             recover(error)
@@ -242,21 +233,17 @@ class BackwardRun:
         if self._fills_grad:
             self._ledger.contributed(self.leaves[i])
         self._hearing.leaf(self.plan.slots[i], gradient)
-        if self._compared is not None:
-            self._remember(i, gradient)
+        if self.left.may_tell:
+            self._heard(i, gradient)
         if self.traits is not None:
             self._ask(i, (gradient,), is_leaf=True)
 
-    def _remember(self, i: int, gradient: Tensor) -> None:
-        """Keeps what a leaf received until the run is over."""
-        if self._compared is None or self.plan.agreed >= AGREEING:
-            return
-        if type(gradient) is not Tensor or is_unusual():
-            self.leaves_all = False
-            return
-        variable = next(tensor for node, tensor in self.variables if node == i)
-        with quiet():
-            self._compared.append((variable, gradient.clone()))
+    def _heard(self, i: int, gradient: Tensor) -> None:
+        if is_unusual():
+            self.left.may_tell = False
+        else:
+            leaf = next(tensor for node, tensor in self.variables if node == i)
+            self.left.heard(leaf, gradient)
 
     @own_work
     def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
@@ -275,21 +262,13 @@ class BackwardRun:
 
     def hand_over(self, wanted: bool, failed: bool) -> None:
         """After the run: has what was heard measured, or held until that is known to be wanted."""
-        if self.leaves_all:
-            self._look_at_left(failed)
+        if self.left.may_tell:
+            told = self.left.is_told(failed)
+            if not self.left.by_hooks:
+                self._read_left(failed, told)
         self._hearing.hand_over(wanted)
 
-    def _look_at_left(self, failed: bool) -> None:
-        """Reads what the run has left, or compares it with what was heard at the hooks."""
-        alone = not self.disturbed and len(self._ledger.updates) == self._updates
-        if self._compared is None:
-            self._read_left(failed, alone)
-        elif alone and not failed and 0 <= self.plan.agreed < AGREEING:
-            compare(self.plan, self._compared)
-        if not alone:
-            self.plan.agreed = -1
-
-    def _read_left(self, failed: bool, alone: bool) -> None:
+    def _read_left(self, failed: bool, told: bool) -> None:
         slots, found = self.plan.slots, []
         for i, tensor in self.variables:
             gradient = tensor.grad
@@ -299,9 +278,9 @@ class BackwardRun:
             elif not failed:
                 self.gradients[slots[i]] = None
         self._ledger.contributed(*[self.leaves[i] for i in self.arrived])
-        if alone:
+        if told:
             self._hearing.left(found)
-        else:
+        elif found:
             self._collector.drop("gradients to which several backwards added at once", len(found))
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
@@ -319,38 +298,11 @@ class BackwardRun:
                 self.arrived.update({slot[0]} & self.leaves.keys())
                 self._collector.put(gradient, self.gradients, slot)
 
-    def raw(self, forward: ForwardRecorder, *, all_shapes: bool = False) -> RawGraph:
-        """The graph as plain lists; what is heard later is added to it."""
-        nodes, plan = self.walked.nodes, self.plan
-        sequence = [node._sequence_nr() for node in nodes]
-        for i in plan.leaves:
-            sequence[i] = -1
-        return RawGraph(
-            plan=plan,
-            sequence=sequence,
-            shapes=self._shapes(all_shapes),
-            leaves=self.leaves,
-            windows=forward.windows.of(sequence, plan.ops),
-            gradients=self.gradients,
-            contributions=self.contributions,
-        )
-
-    def _shapes(self, of_all: bool) -> dict[int, tuple[int, ...]]:
-        """Of what views and transposes receive, or of what every node does."""
-        nodes, plan = self.walked.nodes, self.plan
-        asked = range(len(nodes)) if of_all else [i for i in plan.plumbing if i not in plan.turned]
-        known = ((i, m[0]) for i in asked if (m := nodes[i]._input_metadata))
-        shapes = {i: tuple(of.shape) for i, of in known if not of.is_nested_tensor}
-        if not of_all:
-            for i, position in plan.turned.items():
-                shapes[i] = tuple(self.variables[position][1].shape[::-1])
-        return shapes
-
     def close(self) -> None:
         """Removes every hook and lets go of every node."""
         self._hooks.remove()
         self._ids = _NO_IDS
-        self._compared = None
+        self.left.close()
         self.variables.clear()
         walked, self.walked = self.walked, _NOTHING
         release(walked.nodes)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Sequence
 from itertools import accumulate, chain
-from operator import is_
 from typing import NamedTuple
 
 from torch import Tensor
@@ -44,9 +43,7 @@ class Copy(NamedTuple):
     offsets: dict[Leaf, int]
 
     def is_current(self) -> bool:
-        """Whether the leaves are the same tensors at the same place, their counters unmoved."""
-        if not all(map(is_, self.refs, [leaf.ref for leaf in self.leaves])):
-            return False
+        """Whether the tensors are alive, at the same place, and their counters unmoved."""
         tensors = [tensor for ref in self.refs if (tensor := ref()) is not None]
         versions = [tensor._version for tensor in tensors]
         return versions == self.versions and self.addresses == [t.data_ptr() for t in tensors]

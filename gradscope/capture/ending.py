@@ -16,6 +16,7 @@ from gradscope.capture.build import Builder
 from gradscope.capture.forward import ForwardRecorder
 from gradscope.capture.labels import MAX_FRAMES, name_results, user_frames
 from gradscope.capture.leaves import Leaves
+from gradscope.capture.lists import raw_graph
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
 from gradscope.capture.raised import entries
@@ -51,7 +52,7 @@ def never_reached(
         if number in covered or len(graphs) == MAX_FORWARD_GRAPHS:
             continue
         run: BackwardRun = runner(root_edges([tensor]))
-        raw = run.raw(forward, all_shapes=True)
+        raw = raw_graph(run, forward, all_shapes=True)
         raw.names, raw.module_names = name_results(names, run), names.modules
         run.close()
         covered.update(raw.sequence)

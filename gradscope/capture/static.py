@@ -14,6 +14,7 @@ from gradscope.capture.ending import environment
 from gradscope.capture.forward import ForwardRecorder
 from gradscope.capture.labels import name_results, user_frames
 from gradscope.capture.leaves import Leaves
+from gradscope.capture.lists import raw_graph
 from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.names import Names
 from gradscope.capture.quiet import quiet
@@ -59,7 +60,7 @@ def trace_result(result: Any) -> Trace:
         walked = walk(roots, walk_limit(MAX_NODES), deep.raise_limit)
         run = BackwardRun(walked, "ops", collector, ledger, fills_grad=False)
         run.find_leaves(leaves, names.tensors)
-        raw = run.raw(forward, all_shapes=True)
+        raw = raw_graph(run, forward, all_shapes=True)
         raw.names, raw.module_names = name_results(names, run), names.modules
         index = {node: i for i, node in enumerate(walked.nodes)}
         for tensor in [t for _, t in names.results] + outputs:

@@ -21,7 +21,7 @@ from gradscope.capture.forward import ForwardRecorder, counter
 from gradscope.capture.hearing import is_unusual
 from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
-from gradscope.capture.left import leaves_all
+from gradscope.capture.lists import raw_graph
 from gradscope.capture.options import CaptureOptions
 from gradscope.capture.plan import Plans
 from gradscope.capture.quiet import quiet, recover, uncollected
@@ -167,7 +167,7 @@ class StepRecorder:
             self._active.append(pending)
             if len(self._active) > 1:
                 for other in self._active:
-                    other.run.disturbed = True
+                    other.run.left.disturbed = True
             self._prepare(pending, frame, usual)
         except BaseException:
             self._forget(pending)
@@ -204,7 +204,7 @@ class StepRecorder:
         else:
             self._forward.cuts.with_graph(pending.place, frame)
         if pending.level != "params":
-            pending.raw = run.raw(self._forward)
+            pending.raw = raw_graph(run, self._forward)
             pending.roots = self._labels.label(pending.raw, run, outputs, names, frame)
             pending.chosen = self._gallery.choose(pending.index, pending.source, pending.node_count)
             if pending.chosen and pending.level == "ops":
@@ -215,8 +215,8 @@ class StepRecorder:
             self.deep.watch(run.walked.nodes)
         if pending.call.fills_grad:
             cleared = self._ledger.look(run.leaves.values())
-            if usual and cleared and not run.disturbed:
-                run.leaves_all = leaves_all(pending.call, run.variables)
+            if usual and cleared and len(run.leaves) == len(run.variables):
+                run.left.ask(pending.call, run.variables)
         self._measure_before(pending, outputs)
         run.runs_once = not pending.call.keep_graph
         run.listen(self._chosen(pending))
