@@ -5,7 +5,8 @@ A hook that refers to a node leaks the whole graph, and one made for each node g
 collector much to do: so all nodes share a few, which ask the engine where they are. They return
 None and never raise. Leaves' ``AccumulateGrad`` nodes are shared between nested runs: a hook acts
 only for the graph task it was registered for. Views and transposes get no hook: they receive
-exactly what they send.
+exactly what they send. Nor is ``.grad`` read instead of hearing a leaf: hooks of the user's, other
+threads and processes may have changed it by the time the run is over.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.forward import dispatch_modes
-from gradscope.capture.hearing import Hearing, is_unusual
+from gradscope.capture.hearing import Hearing
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
-from gradscope.capture.left import LeftGrads
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, transforms_active
 from gradscope.capture.raw import Heard
@@ -60,7 +60,6 @@ class BackwardRun:
         arrived: Leaves that received a gradient, measured or not.
         contributions: Edge → the same for what came along the edge alone.
         traits: Looks at the gradients of a graph that is kept.
-        left: Whether its leaves need hooks.
     """
 
     def __init__(
@@ -91,7 +90,6 @@ class BackwardRun:
         self._ledger = ledger
         self._fills_grad = fills_grad
         self.runs_once = False
-        self.left = LeftGrads(self.plan, ledger)
         self.task: int | None = None
         self._hooks = Hooks()
         self._ids = _NO_IDS  # of the nodes, by ``id``
@@ -131,8 +129,7 @@ class BackwardRun:
             hooks.after([nodes[i] for i in self._listening.after], self._after)
         hooks.before([nodes[i] for i in before], self._before_node)
         hooks.before_single([nodes[i] for i in single], self._at_single)
-        if not self.left.is_enough(kept=self.traits is not None):
-            hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
+        hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
 
     def _before(self, chosen: set[int] | None) -> tuple[list[int], list[int]]:
         """Nodes to listen at before they run, and those of them where that is cheap."""
@@ -233,17 +230,8 @@ class BackwardRun:
         if self._fills_grad:
             self._ledger.contributed(self.leaves[i])
         self._hearing.leaf(self.plan.slots[i], gradient)
-        if self.left.may_tell:
-            self._heard(i, gradient)
         if self.traits is not None:
             self._ask(i, (gradient,), is_leaf=True)
-
-    def _heard(self, i: int, gradient: Tensor) -> None:
-        if is_unusual():
-            self.left.may_tell = False
-        else:
-            leaf = next(tensor for node, tensor in self.variables if node == i)
-            self.left.heard(leaf, gradient)
 
     @own_work
     def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
@@ -260,28 +248,9 @@ class BackwardRun:
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def hand_over(self, wanted: bool, failed: bool) -> None:
+    def hand_over(self, wanted: bool) -> None:
         """After the run: has what was heard measured, or held until that is known to be wanted."""
-        if self.left.may_tell:
-            told = self.left.is_told(failed)
-            if not self.left.by_hooks:
-                self._read_left(failed, told)
         self._hearing.hand_over(wanted)
-
-    def _read_left(self, failed: bool, told: bool) -> None:
-        slots, found = self.plan.slots, []
-        for i, tensor in self.variables:
-            gradient = tensor.grad
-            if gradient is not None:
-                found.append((slots[i], gradient))
-                self.arrived.add(i)
-            elif not failed:
-                self.gradients[slots[i]] = None
-        self._ledger.contributed(*[self.leaves[i] for i in self.arrived])
-        if told:
-            self._hearing.left(found)
-        elif found:
-            self._collector.drop("gradients to which several backwards added at once", len(found))
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
@@ -302,7 +271,6 @@ class BackwardRun:
         """Removes every hook and lets go of every node."""
         self._hooks.remove()
         self._ids = _NO_IDS
-        self.left.close()
         self.variables.clear()
         walked, self.walked = self.walked, _NOTHING
         release(walked.nodes)

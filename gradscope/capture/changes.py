@@ -1,7 +1,8 @@
 """How large gradients, values and changes were at optimizer steps, measured for many at once.
 
 Of a small model a step takes copies, which are measured together with those of later steps; of a
-large one it takes norms and samples at once, whose numbers are read later.
+large one it takes norms and samples at once, whose numbers are read later. What a step left is
+copied anew before the next: writes through ``.data = ``, arrays or collectives move no counter.
 """
 
 from __future__ import annotations
@@ -31,10 +32,6 @@ class Change:
         value_rms: RMS of each parameter before the step, on a sample of large ones.
         update_rms: RMS of its change.
         held: Elements that are held until it is measured.
-
-    Args:
-        parameters: What is stepped.
-        values: All their values in one row, if somebody has them already.
     """
 
     __slots__ = (
@@ -50,7 +47,7 @@ class Change:
         "with_grad",
     )
 
-    def __init__(self, parameters: list[Tensor], values: Tensor | None = None) -> None:
+    def __init__(self, parameters: list[Tensor]) -> None:
         count = len(parameters)
         self.grad_norms = [math.nan] * count
         self.value_rms = [math.nan] * count
@@ -58,41 +55,29 @@ class Change:
         grads = [p.grad for p in parameters]
         present = plain_forms(grad for grad in grads if grad is not None)
         self.with_grad = tuple([i for i, grad in enumerate(grads) if grad is not None])
-        if values is None:
-            parameters = plain_forms(parameters)
+        parameters = plain_forms(parameters)
         self._counts = tuple([p.numel() for p in parameters])
         total = sum(self._counts)
-        alike = are_alike(present if values is not None else [*parameters, *present])
-        self._copied = 0 < total <= TOGETHER and alike
-        # Values, and gradients, in one row each; or lists of samples, and norms.
-        self._before: Any
-        self._grads: Any
-        if not self._copied:
-            self._before, self._grads = samples(parameters), norms(present)
-        elif values is None:
-            both = flat_copy([*parameters, *present])
-            self._before, self._grads = both.split((total, both.numel() - total))
+        self._copied = 0 < total <= TOGETHER and are_alike([*parameters, *present])
+        # Either one flat copy of the values and then the gradients, or lists of samples and norms.
+        if self._copied:
+            self._before: Any = flat_copy([*parameters, *present])
+            self._grads: Any = None
         else:
-            self._before, self._grads = values, flat_copy(present) if present else None
+            self._before, self._grads = samples(parameters), norms(present)
         self._after: Any = None
         self.held = 3 * total if self._copied else SAMPLE * count
 
-    def after(self, parameters: list[Tensor]) -> Tensor | None:
-        """Looks at the same parameters after the step.
-
-        Returns:
-            All their values in one row; None where those are too many.
-        """
+    def after(self, parameters: list[Tensor]) -> None:
+        """Looks at the same parameters after the step."""
         parameters = plain_forms(parameters)
         if self._copied:
             self._after = flat_copy(parameters)
-            copy: Tensor = self._after
-            return copy
+            return
         self._counts = tuple([values.numel() for values in self._before])
         changes = zip(samples(parameters), self._before, strict=True)
         self._after = norms([after - before for after, before in changes])
         self._before = norms(self._before)
-        return None
 
     def _fill_grads(self, found: Sequence[float]) -> None:
         self._grads = None
@@ -112,7 +97,8 @@ def measure_grads(changes: Sequence[Change]) -> None:
     for alike in _alike([c for c in changes if c._copied and c.with_grad]):
         with_grad = alike[0].with_grad
         sizes = [alike[0]._counts[i] for i in with_grad]
-        rows = _row_norms(torch.stack([c._grads for c in alike]), sizes)
+        values = sum(alike[0]._counts)  # before the gradients
+        rows = _row_norms(torch.stack([c._before[values:] for c in alike]), sizes)
         for change, row in zip(alike, rows, strict=True):
             change._fill_grads(row)
     apart = [c for c in changes if not c._copied]
@@ -125,7 +111,7 @@ def measure_updates(changes: Sequence[Change]) -> None:
     """Fills in the sizes of the values and of their changes."""
     for alike in _alike([c for c in changes if c._copied]):
         counts = alike[0]._counts
-        before = torch.stack([c._before for c in alike])
+        before = torch.stack([c._before[: sum(counts)] for c in alike])
         deltas = torch.stack([c._after for c in alike]) - before
         rows = zip(alike, _row_norms(before, counts), _row_norms(deltas, counts), strict=True)
         for change, values, updates in rows:

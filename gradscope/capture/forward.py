@@ -19,13 +19,12 @@ from gradscope.capture.cuts import CUTTING, Cuts
 from gradscope.capture.dynamo import own_work, way_through
 from gradscope.capture.held import Ticket
 from gradscope.capture.holders import Uses
-from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, OPENING, RUNS_ENGINE
+from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
 from gradscope.capture.originals import FROM_C, TORCHS_OWN, original
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing, transforms_active
-from gradscope.capture.readable import PLAIN
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
 from gradscope.capture.stats import Collector
@@ -53,7 +52,6 @@ class ForwardRecorder:
         self.windows = Windows()
         self.uses = Uses()
         self.on_deep: Callable[[Any], None] = lambda node: None
-        self.opened: set[int] = set()
         self.leaf_lines: dict[int, tuple[CodeType, int]] = {}
         self.cuts = Cuts(user, self.windows, collector)
         self.ungraphed = self.cuts.ungraphed
@@ -231,16 +229,6 @@ class ForwardRecorder:
             self.leaf_lines[id(changed)] = (user.f_code, user.f_lasti)
 
     @own_work
-    def opens(self, tensor: object) -> None:
-        """The program gets an alias of a tensor's storage; never raises."""
-        try:
-            if type(tensor) in PLAIN:
-                with NO_FUNCTIONS():
-                    self.opened.add(tensor.untyped_storage().data_ptr())  # type: ignore[attr-defined]
-        except BaseException as error:  # of one that has no storage
-            recover(error)
-
-    @own_work
     def got_data(self, tensor: object, data: object) -> None:
         """Remembers what ``tensor.data`` gave: changing it changes the tensor, unseen."""
         if isinstance(tensor, Tensor) and isinstance(data, Tensor):
@@ -290,8 +278,6 @@ class ForwardMode(TorchFunctionMode):
         recorder = self.recorder
         if type(func) not in FROM_C and not (type(func) is FunctionType and func in TORCHS_OWN):
             func = recorder.called(func, sys._getframe(1))
-        if args and func in OPENING:
-            recorder.opens(args[0])
         if not recorder.recording:
             return func(*args, **kwargs) if kwargs else func(*args)
         if args and (func in IN_PLACE or (kwargs and kwargs.get("inplace"))):

@@ -110,13 +110,6 @@ class Groups:
             self._flush(group)
         return True
 
-    def put_rows(self, rows: Tensor, shape: torch.Size, sinks: Sequence[Any], key: object) -> None:
-        """Sets ``sink[key]`` for tensors of one shape, each given as a row; see ``Left``."""
-        like = shape, rows.dtype, rows.device, torch.strided
-        group = self._groups.get(like) or self._new_group(like, rows[0].view(shape))
-        with _DisableAutocast():
-            self._reduce(group.kind, rows, sinks, [key] * len(sinks))
-
     def flush(self) -> None:
         """Reduces everything that waits; call outside of transforms."""
         for group in self._groups.values():
@@ -158,32 +151,32 @@ class Groups:
         self.waiting -= len(tensors) * group.count
         try:
             with _DisableAutocast():
-                rows = torch.stack(tensors).reshape(len(tensors), -1)
-                self._reduce(group.kind, rows, sinks, keys)
+                self._reduce(group.kind, tensors, sinks, keys)
         except BaseException as error:
             let_pass(error)
             self._drop(UNMEASURED, len(tensors))
 
-    def _reduce(self, kind: Kind, rows: Tensor, sinks: Sequence[Any], keys: Sequence[Any]) -> None:
-        """Delivers the numbers of rows, whose elements are overwritten."""
+    def _reduce(self, kind: Kind, tensors: list[Tensor], sinks: list[Any], keys: list[Any]) -> None:
+        rows = torch.stack(tensors).reshape(len(tensors), -1)
         if rows.device.type != "cpu":
             reduced = reduce_rows(rows)
             numbers = torch.stack([r.to(reduced[0].dtype) for r in reduced], dim=1)
-            self._elsewhere.append(OnDevice(kind, [*sinks], [*keys], numbers))
+            self._elsewhere.append(OnDevice(kind, sinks, keys, numbers))
             return
         norms, lows, highs = (numbers.tolist() for numbers in extent(rows))
-        infinite: list[tuple[int, Tensor]] = []
-        if not (min(norms) > kind.tiny and math.isfinite(sum(norms))):
+        doubtful = not (min(norms) > kind.tiny and math.isfinite(sum(norms)))
+        if doubtful:
             extents = zip(norms, lows, highs, strict=True)
             inexact = [i for i, row in enumerate(extents) if is_doubtful(kind, *row)]
             for i, norm in zip(inexact, exact_norms(rows[inexact]).tolist(), strict=True):
                 norms[i] = norm
-            infinite = [(i, rows[i].clone()) for i, n in enumerate(norms) if not math.isfinite(n)]
         found = rows_of(kind, norms, lows, highs, count_nonzeros(rows).tolist())
         for sink, key, row in zip(sinks, keys, found, strict=True):
             sink[key] = row
-        for i, tensor in infinite:
-            sinks[i][keys[i]] = nonfinite_row(kind, tensor, sinks[i][keys[i]])
+        if doubtful:
+            for norm, tensor, sink, key in zip(norms, tensors, sinks, keys, strict=True):
+                if not math.isfinite(norm):
+                    sink[key] = nonfinite_row(kind, tensor, sink[key])
 
     def _reduce_one(self, tensor: Tensor, kind: Kind, sink: Any, key: object) -> None:
         if kind.template.count == 0:

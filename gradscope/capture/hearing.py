@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from gradscope.capture.changes import are_alike, flat_copy
 from gradscope.capture.forward import dispatch_modes
-from gradscope.capture.groups import SMALL
-from gradscope.capture.held import HEARD_ELEMENTS, Batch, Left, light_count
+from gradscope.capture.held import HEARD_ELEMENTS, Batch, light_count
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, transforms_active
 from gradscope.capture.stats import Collector
 
@@ -68,19 +65,6 @@ class Hearing:
         if self._leaves.elements > HEARD_ELEMENTS:
             self._collector.measure_later(self._leaves)
             self._leaves = Batch(self._received)
-
-    def left(self, found: Sequence[tuple[tuple[int, int], Tensor]]) -> None:
-        """What leaves received, by slot, found in their ``.grad``."""
-        gradients = [gradient for _, gradient in found]
-        nested = any(gradient.is_nested for gradient in gradients)
-        together = not nested and sum([gradient.numel() for gradient in gradients]) <= SMALL
-        if gradients and together and are_alike(gradients):
-            keys = tuple([slot for slot, _ in found])
-            shapes = tuple([gradient.shape for gradient in gradients])
-            self._collector.measure_left(Left(flat_copy(gradients), keys, shapes, self._received))
-            return
-        for slot, gradient in found:
-            self.leaf(slot, gradient)
 
     def along(self, edges: list[tuple[int, int]], gradients: tuple[Tensor | None, ...]) -> None:
         """What a node sent along some edges: ``(slot, edge)``."""

@@ -14,9 +14,8 @@ from collections import deque
 from collections.abc import Container, Iterator
 from itertools import repeat
 from sys import getrefcount
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 
 LIGHT = 4096  # elements; at or below, a copy is held
@@ -64,22 +63,6 @@ class Batch:
         """All of them, which are then let go of."""
         flat, self._flat, self.elements = self._flat, [], 0
         return zip(flat[::2], repeat(self.sink), flat[1::2], strict=False)
-
-
-class Left(NamedTuple):
-    """Gradients that one run left in ``.grad``, one after the other in one row.
-
-    Attributes:
-        values: The row.
-        keys: Of each.
-        shapes: Of each.
-        sink: Where their numbers arrive, by key.
-    """
-
-    values: Tensor
-    keys: tuple[Any, ...]
-    shapes: tuple[torch.Size, ...]
-    sink: dict[Any, Any]
 
 
 def light_count(gradient: Tensor) -> int:

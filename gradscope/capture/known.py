@@ -27,13 +27,6 @@ def _in_place_functions() -> frozenset[Any]:
     return hashable(f for f in found if callable(f) and f is not Tensor.__init_subclass__)
 
 
-def _opening() -> frozenset[Any]:
-    """Functions that give an alias by which a tensor can be written to unseen."""
-    names = "numpy __array__ __dlpack__ data_ptr untyped_storage storage share_memory_ set_"
-    found = [getattr(Tensor, name, None) for name in names.split()]
-    return hashable([GET_DATA, *(f for f in found if f is not None)])
-
-
 def _whole_views() -> frozenset[Any]:
     """Functions whose nodes are all of ``PLUMBING`` when their result is a view."""
     names = (
@@ -44,7 +37,6 @@ def _whole_views() -> frozenset[Any]:
     return hashable(getattr(f, "__get__", f) if not callable(f) else f for f in found if f)
 
 
-OPENING = _opening()
 IN_PLACE = _in_place_functions()
 ALL_SEEN = _whole_views()
 RUNS_ENGINE = hashable([Tensor.backward, torch.autograd.backward, torch.autograd.grad])

@@ -55,7 +55,6 @@ class Plan:
         most: Where in others: not at edges to leaves that are used many times, such as the weights
             of a recurrence.
         saved: What ``read_saved`` may read, once it was asked for.
-        agreed: Runs that left in ``.grad`` what was heard at the leaves; -1: one has not.
     """
 
     def __init__(self, walked: Walked, types: list[type]) -> None:
@@ -85,7 +84,6 @@ class Plan:
         self.meeting = _meeting(self.edges, self.roots)
         self.slots = [(i, 0) for i in range(len(types))]
         self.saved: list[Saved] | None = None
-        self.agreed = 0
         self.all = self._listening(self.meeting)
         often = {i for i, e in enumerate(self.edges) if self.leaves.get(e[2], 0) > MANY_USES}
         self.most = self._listening(self.meeting - often) if often else self.all

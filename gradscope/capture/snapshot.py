@@ -5,9 +5,6 @@ Most graphs are forgotten soon, and the values of their leaves with them.
 
 from __future__ import annotations
 
-from itertools import accumulate
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -18,13 +15,6 @@ from gradscope.capture.readable import PLAIN, has_no_numbers
 from gradscope.capture.stats import Collector
 
 
-class _Copied(NamedTuple):
-    nodes: list[int]
-    shapes: list[torch.Size]
-    flat: Tensor
-    offsets: list[int]  # where each begins; may have the end as well
-
-
 class Snapshot:
     """Copies of tensors by node id, made together.
 
@@ -32,7 +22,6 @@ class Snapshot:
         nodes: Ids of the nodes of ``tensors``.
         tensors: What to copy; see ``fits``.
         measured: Node ids and tickets of those that are measured at once.
-        copied: A row that has the values of all tensors, and where in it each begins.
 
     Attributes:
         nodes: The ids of all nodes.
@@ -41,35 +30,25 @@ class Snapshot:
     __slots__ = ("_copies", "_tickets", "nodes")
 
     def __init__(
-        self,
-        nodes: list[int],
-        tensors: list[Tensor],
-        measured: dict[int, Ticket],
-        copied: tuple[Tensor, list[int]] | None = None,
+        self, nodes: list[int], tensors: list[Tensor], measured: dict[int, Ticket]
     ) -> None:
         self.nodes = [*nodes, *measured]
         self._tickets = measured
-        self._copies: list[_Copied] = []
-        shapes = [tensor.shape for tensor in tensors]
-        if copied is not None:
-            flat, offsets = copied
-            self._copies.append(_Copied(nodes, shapes, flat, offsets))
-            return
+        self._copies: list[tuple[list[int], list[torch.Size], Tensor]] = []
         kinds = [(tensor.dtype, tensor.device) for tensor in tensors]
         for kind in set(kinds):
             those = [i for i, other in enumerate(kinds) if other == kind]
             flat = flat_copy([tensors[i] for i in those])
-            ends = accumulate(shapes[i].numel() for i in those)
             self._copies.append(
-                _Copied([nodes[i] for i in those], [shapes[i] for i in those], flat, [0, *ends])
+                ([nodes[i] for i in those], [tensors[i].shape for i in those], flat)
             )
 
     def tickets(self, collector: Collector) -> dict[int, Ticket]:
         """Node id → where its numbers will be; the copies are let go of."""
         copies, self._copies = self._copies, []
-        for nodes, shapes, flat, offsets in copies:
-            for node, shape, offset in zip(nodes, shapes, offsets, strict=False):
-                part = flat.narrow(0, offset, shape.numel())
+        for nodes, shapes, flat in copies:
+            parts = flat.split([shape.numel() for shape in shapes])
+            for node, shape, part in zip(nodes, shapes, parts, strict=True):
                 self._tickets[node] = collector.add(part.view(shape), own=True)
         return self._tickets
 

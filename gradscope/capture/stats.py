@@ -16,11 +16,10 @@ from contextlib import nullcontext
 from itertools import repeat
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gradscope.capture.groups import UNMEASURED, WAITING_ELEMENTS, Groups
-from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Batch, Held, Left, Ticket, Waiting
+from gradscope.capture.held import HELD_ELEMENTS, LIGHT, Batch, Held, Ticket, Waiting
 from gradscope.capture.quiet import let_pass, outside_transforms, transforms_active, uncollected
 from gradscope.capture.readable import (
     PLAIN,
@@ -42,7 +41,6 @@ class Collector:
         self._held = Held()
         self._later: list[Batch] = []
         self._later_elements = 0
-        self._left: list[Left] = []
         self._numbers: list[tuple[Tensor, Ticket]] = []
 
     def add(self, tensor: Tensor, own: bool = False) -> Ticket:
@@ -105,20 +103,12 @@ class Collector:
             if self._later_elements > WAITING_ELEMENTS:
                 self._flush()
 
-    def measure_left(self, left: Left) -> None:
-        """The same for the gradients of all leaves."""
-        self._left.append(left)
-        self._later_elements += left.values.numel()
-        if self._later_elements > WAITING_ELEMENTS:
-            self._flush()
-
     def _flush(self) -> None:
         """Reduces everything that waits."""
-        if not (self._later or self._left or self._numbers or self._groups.waiting):
+        if not (self._later or self._numbers or self._groups.waiting):
             return
         with uncollected(), outside_transforms() if transforms_active() else nullcontext():
             self._gather()
-            self._gather_left()
             self._groups.flush()
 
     def _gather(self) -> None:
@@ -135,27 +125,6 @@ class Collector:
             gradients = zip(*(batch.tensors() for batch in batches), strict=True)
             for key, same in zip(keys, gradients, strict=True):
                 self._put_alike(same, sinks, key)
-
-    def _gather_left(self) -> None:
-        """Reduces the gradients of one leaf in all backwards at once."""
-        waiting, self._left = self._left, []
-        alike: dict[tuple[object, ...], list[Left]] = {}
-        for left in waiting:
-            values = left.values
-            kind = left.keys, left.shapes, values.dtype, values.device
-            alike.setdefault(kind, []).append(left)
-        for same in alike.values():
-            sinks = [left.sink for left in same]
-            shapes = same[0].shapes
-            parts = torch.stack([left.values for left in same]).split(
-                [shape.numel() for shape in shapes], dim=1
-            )
-            for part, shape, key in zip(parts, shapes, same[0].keys, strict=True):
-                try:
-                    self._groups.put_rows(part, shape, sinks, key)
-                except BaseException as error:
-                    let_pass(error)
-                    self.drop(UNMEASURED, len(same))
 
     def _put_alike(self, tensors: Sequence[Tensor], sinks: Sequence[Any], key: object) -> None:
         """Measures copies that most likely have one shape and dtype."""

@@ -18,7 +18,6 @@ from gradscope.capture.dynamo import own_work
 from gradscope.capture.engine import EngineCall
 from gradscope.capture.failing import Failing
 from gradscope.capture.forward import ForwardRecorder, counter
-from gradscope.capture.hearing import is_unusual
 from gradscope.capture.labels import Labels
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.lists import raw_graph
@@ -92,9 +91,8 @@ class StepRecorder:
         started = perf_counter_ns()
         pending = None
         try:
-            usual = not is_unusual()
             with uncollected(), self._lock, quiet():
-                pending = self._begin(call, sys._getframe(2), usual)
+                pending = self._begin(call, sys._getframe(2))
             pending.made_before = counter()
             pending.started_ns = perf_counter_ns()
             pending.own_ns = pending.started_ns - started
@@ -130,8 +128,9 @@ class StepRecorder:
         if pending is None:
             return
         try:
-            if pending in self._active:
-                self._active.remove(pending)
+            with self._lock:
+                if pending in self._active:
+                    self._active.remove(pending)
             pending.call = pending.call._replace(outputs=(), inputs=())
             pending.run.close()
         except BaseException as error:
@@ -142,7 +141,7 @@ class StepRecorder:
         self.deep.raise_limit()
         self.deep.watch([node])
 
-    def _begin(self, call: EngineCall, frame: FrameType, usual: bool) -> Pending:
+    def _begin(self, call: EngineCall, frame: FrameType) -> Pending:
         level = self._schedule.level
         walked = walk(root_edges(call.outputs), self._limit(), self.deep.raise_limit)
         user = self._user.innermost(frame)
@@ -165,10 +164,7 @@ class StepRecorder:
         self._forward.ungraphed.last_step = pending.index
         try:
             self._active.append(pending)
-            if len(self._active) > 1:
-                for other in self._active:
-                    other.run.left.disturbed = True
-            self._prepare(pending, frame, usual)
+            self._prepare(pending, frame)
         except BaseException:
             self._forget(pending)
             raise
@@ -190,7 +186,7 @@ class StepRecorder:
         same = [p.index for p in self._active if p.run.task == task]
         return same[-1] if same else next((p.index for p in reversed(self._active)), None)
 
-    def _prepare(self, pending: Pending, frame: FrameType, usual: bool) -> None:
+    def _prepare(self, pending: Pending, frame: FrameType) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
         names = None
@@ -214,9 +210,7 @@ class StepRecorder:
         if len(run.walked.nodes) >= DEEP:
             self.deep.watch(run.walked.nodes)
         if pending.call.fills_grad:
-            cleared = self._ledger.look(run.leaves.values())
-            if usual and cleared and len(run.leaves) == len(run.variables):
-                run.left.ask(pending.call, run.variables)
+            self._ledger.look(run.leaves.values())
         self._measure_before(pending, outputs)
         run.runs_once = not pending.call.keep_graph
         run.listen(self._chosen(pending))
@@ -226,23 +220,19 @@ class StepRecorder:
             pending.loss = self._collector.add_number(outputs[0])
         if pending.raw is None:
             return
-        pending.raw.leaf_values = self._leaf_values(pending)
-
-    def _leaf_values(self, pending: Pending) -> Snapshot:
-        """The values of the leaves, from a copy of the last optimizer step's if there is one."""
-        leaves = pending.run.leaves
-        copy = self._ledger.copies.holding(leaves.values())
-        tensors = [(node, t) for node, leaf in leaves.items() if (t := leaf.ref()) is not None]
-        if copy is not None:
-            nodes = [node for node, _ in tensors]
-            offsets = [copy.offsets[leaves[node]] for node in nodes]
-            return Snapshot(nodes, [t for _, t in tensors], {}, (copy.flat, offsets))
-        small = [(node, tensor) for node, tensor in tensors if fits(tensor)]
+        nodes: list[int] = []
+        small: list[Tensor] = []
         measured = {}
-        if pending.chosen and len(small) < len(tensors):
-            large = {node: tensor for node, tensor in tensors if not fits(tensor)}
-            measured = {node: self._collector.add(tensor) for node, tensor in large.items()}
-        return Snapshot([node for node, _ in small], [t for _, t in small], measured)
+        for node, leaf in pending.run.leaves.items():
+            tensor = leaf.ref()
+            if tensor is None:
+                continue
+            if fits(tensor):
+                nodes.append(node)
+                small.append(tensor)
+            elif pending.chosen:
+                measured[node] = self._collector.add(tensor)
+        pending.raw.leaf_values = Snapshot(nodes, small, measured)
 
     def _chosen(self, pending: Pending) -> set[int] | None:
         """Nodes to listen at: all, only leaves, or the last node of every module call."""
@@ -272,7 +262,7 @@ class StepRecorder:
             self._forward.note_engine(function, pending.made_before, made, pending.place)
         if isinstance(gradients, tuple | list) and not pending.call.fills_grad:
             run.returned(pending.call.inputs, gradients)
-        run.hand_over(wanted=pending.chosen, failed=pending.error is not None)
+        run.hand_over(wanted=pending.chosen)
         if pending.raw is not None:
             raw, keep = pending.raw, pending.call.keep_graph
             self._forward.windows.used_by(raw.sequence, raw.ops, keep)

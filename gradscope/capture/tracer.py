@@ -88,7 +88,7 @@ class Tracer:
         self._collector = Collector()
         self._forward = ForwardRecorder(self._user, self._modules, self._collector)
         self._leaves = Leaves()
-        self._ledger = Ledger(self._leaves, self._line, self._hand_line, self._forward.opened)
+        self._ledger = Ledger(self._leaves, self._line, self._hand_line)
         self._calls = Calls(self._ledger, self._collector, self._line)
         self._loop = LoopCalls(self._calls, self._ledger.optimizers, self._leaves)
         self._forward.cuts.tell(self._calls)

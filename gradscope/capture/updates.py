@@ -13,7 +13,7 @@ a queue first, since on an accelerator the numbers arrive later.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter_ns
@@ -29,7 +29,6 @@ from torch.optim.optimizer import (
 
 from gradscope.capture.accounts import Event, HandChange, Looked, Stepped, Stepping, settle
 from gradscope.capture.changes import Change, norms
-from gradscope.capture.copies import Copies
 from gradscope.capture.dynamo import own_work
 from gradscope.capture.leaves import Leaf, Leaves, same, sample
 from gradscope.capture.optimizers import Line, Optimizers, goes_uphill, learning_rate
@@ -57,12 +56,10 @@ class Ledger:
         leaves: The registry shared with the rest of the capture.
         line: Gives the user's line at or above a frame; without one, that is running now.
         hand_line: Gives the line that last changed a leaf in place.
-        opened: Addresses of storages to which the program has an alias.
 
     Attributes:
         updates: Every update so far; ``starved`` is known once the ledger has settled.
         optimizers: Those met.
-        copies: Values of parameters that were copied for a step.
     """
 
     def __init__(
@@ -70,11 +67,9 @@ class Ledger:
         leaves: Leaves,
         line: Line,
         hand_line: Callable[[Tensor], Source | None],
-        opened: Collection[int] = (),
     ) -> None:
         self.updates: list[Update] = []
         self.optimizers = Optimizers(leaves, line)
-        self.copies = Copies(opened)
         self.own_ns = 0
         self.failures = 0
         self._retired = False
@@ -110,16 +105,12 @@ class Ledger:
         self._retired = True
         self.optimizers.retire()
 
-    def contributed(self, *leaves: Leaf) -> None:
-        """A gradient is about to be added to the ``.grad`` of each leaf, or has been."""
-        self._events += leaves
+    def contributed(self, leaf: Leaf) -> None:
+        """A gradient is about to be added to the leaf's ``.grad``."""
+        self._events.append(leaf)
 
-    def look(self, leaves: Iterable[Leaf]) -> bool:
-        """Before a backward: were these leaves updated by hand, or cleared, since the last one?
-
-        Returns:
-            Whether the ``.grad`` of all of them is None.
-        """
+    def look(self, leaves: Iterable[Leaf]) -> None:
+        """Before a backward: were these leaves updated by hand, or cleared, since the last one?"""
         changed: list[tuple[Leaf, Tensor]] = []
         cleared: list[Leaf] = []
         asked: list[Leaf] = []
@@ -138,8 +129,7 @@ class Ledger:
                 grads.append(grad)
         self._hand_updates(changed)
         self.optimizers.meet()
-        self._events.append(Looked(cleared, asked, norms(plain_forms(grads)) if grads else []))
-        return not asked
+        self._events.append(Looked(cleared, asked, norms(plain_forms(grads))))
 
     def remember(self, leaves: Iterable[Leaf]) -> None:
         """After a backward: keeps what tells a later update by hand."""
@@ -184,8 +174,7 @@ class Ledger:
 
     def _step_begins(self, optimizer: Optimizer) -> None:
         leaves, parameters = self.optimizers.stepping(optimizer)
-        label = self.optimizers.label(optimizer)
-        change = Change(parameters, self.copies.of(label, leaves))
+        change = Change(parameters)
         self._events.append(Stepping(leaves, change))
         self._held += change.held
         for leaf in leaves:
@@ -235,8 +224,7 @@ class Ledger:
             lr=learning_rate(optimizer),
             maximize=goes_uphill(optimizer),
         )
-        copy = before.change.after(before.parameters)
-        self.copies.took(label, before.leaves, before.parameters, copy)
+        before.change.after(before.parameters)
         self._events.append(Stepped(index, before.leaves, stepped, before.change))
         if self._held > MAX_HELD:
             self.settle()

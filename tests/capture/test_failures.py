@@ -63,7 +63,6 @@ OUTSIDE = {
     "ForwardRecorder.called",
     "ForwardRecorder.note",
     "ForwardRecorder.before_change",
-    "ForwardRecorder.opens",
     "ForwardMode._settle",
     "ModuleTracker._enter",
     "ModuleTracker._leave",
