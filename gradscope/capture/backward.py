@@ -154,25 +154,22 @@ class BackwardRun:
     def _at_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
         try:
-            if i != _NOWHERE and self._is_ours():
+            if i != _NOWHERE and self._is_ours(i):
                 self._hearing.all(self.plan.slots[i], gradients)
         except BaseException as error:
             recover(error)
             self.failures += 1
         self.own_ns += perf_counter_ns() - started
 
-    def _is_ours(self) -> bool:
-        """Whether the engine's task that a hook is called in is this run; the first one is."""
+    def _is_ours(self, i: int) -> bool:
+        """Whether the engine's task that the hook at a node is called in is this run.
+
+        It is the one that starts at the roots: other runs call the hooks of shared nodes, too.
+        """
         task = _task_id()
-        if self.task is None:
+        if self.task is None and any(node == i for node, _ in self.plan.roots):
             self.task = task
         return task == self.task
-
-    def _begins_at(self, i: int) -> bool:
-        """Whether this run starts at a leaf; at others its hooks are called in other runs, too."""
-        return (
-            self.task is None and any(node == i for node, _ in self.plan.roots) and self._is_ours()
-        )
 
     def _ask(self, i: int, gradients: tuple[Tensor | None, ...], is_leaf: bool) -> None:
         """Has a gradient of a kept graph looked at for its traits."""
@@ -203,7 +200,7 @@ class BackwardRun:
         started = perf_counter_ns()
         try:
             i = self._ids.get(id(_current_node()), _NOWHERE)
-            if i != _NOWHERE and (_task_id() == self.task or self._is_ours()):
+            if i != _NOWHERE and (_task_id() == self.task or self._is_ours(i)):
                 self._hearing.one(self.plan.slots[i], gradient)
         except BaseException as error:
             recover(error)
@@ -215,7 +212,7 @@ class BackwardRun:
         started = perf_counter_ns()
         try:
             i = self._ids.get(id(_current_node()), _NOWHERE)
-            if i != _NOWHERE and (_task_id() == self.task or self._begins_at(i)):
+            if i != _NOWHERE and (_task_id() == self.task or self._is_ours(i)):
                 self._received(i, gradients[0])
         except BaseException as error:
             recover(error)
@@ -241,7 +238,7 @@ class BackwardRun:
             self._at_node(i, received)
         started = perf_counter_ns()
         try:
-            if self._is_ours():
+            if self._is_ours(i):
                 self._hearing.along(edges, sent)
         except BaseException as error:
             recover(error)

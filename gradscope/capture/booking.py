@@ -27,7 +27,7 @@ SETTLE_STEPS = 8
 SETTLE_NODES = 2000  # nodes of waiting graphs beyond which they are finished
 
 
-@dataclass
+@dataclass(eq=False)
 class Pending:
     """A step between its beginning and the arrival of its numbers."""
 

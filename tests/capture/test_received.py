@@ -32,8 +32,7 @@ class _Training:
 
     def loss(self) -> Tensor:
         value: Tensor = self.net(torch.randn(5, 3)).pow(2).mean()
-        gradients = torch.autograd.grad(value, self.leaves, retain_graph=True)
-        self.expected.append([gradient.norm().item() for gradient in gradients])
+        self.expected.append(_norms_of(value, self))
         return value
 
     def clear(self) -> None:
@@ -47,6 +46,11 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     steps = {0}
     monkeypatch.setattr(Gallery, "choose", lambda _self, index, _kind, _nodes: index in steps)
     return steps
+
+
+def _norms_of(value: Tensor, training: _Training) -> list[float]:
+    gradients = torch.autograd.grad(value, training.leaves, retain_graph=True)
+    return [gradient.norm().item() for gradient in gradients]
 
 
 @contextmanager
@@ -162,8 +166,7 @@ def test_a_backward_inside_another_that_adds_to_the_same_leaves() -> None:
             training.clear()
             h = training.net(torch.randn(5, 3))
             loss = h.pow(2).mean()
-            gradients = torch.autograd.grad(loss, training.leaves, retain_graph=True)
-            training.expected.append([gradient.norm().item() for gradient in gradients])
+            training.expected.append(_norms_of(loss, training))
             if i == 4:
                 h.register_hook(inside)
             loss.backward()
@@ -266,8 +269,9 @@ def test_gradients_that_are_not_finite(bad: float) -> None:
     assert [step.index for step, _ in finished[0].graphs] == [0, 1, 6, 7]
 
 
-def test_a_run_that_begins_before_another_and_reaches_its_nodes_later() -> None:
-    """At leaves that both share the hooks of both are called by each."""
+@pytest.mark.parametrize("trunk", [False, True])
+def test_a_run_that_begins_before_another_and_reaches_its_nodes_later(trunk: bool) -> None:
+    """At nodes that both share the hooks of both are called by each."""
     training, finished = _Training(), list[Trace]()
     begun, over = threading.Event(), threading.Event()
 
@@ -276,13 +280,16 @@ def test_a_run_that_begins_before_another_and_reaches_its_nodes_later() -> None:
         assert over.wait(timeout=60)
 
     with _traced(finished):
-        training.leaves[0].grad = torch.zeros(4, 3)
         first, second = training.loss(), training.loss()
+        if trunk:
+            h = training.net(torch.randn(5, 3))
+            first, second = h.pow(2).mean(), h.sum()
+            training.expected = [_norms_of(first, training), _norms_of(second, training)]
         first.register_hook(wait)
         thread = threading.Thread(target=first.backward)
         thread.start()
         assert begun.wait(timeout=60)
-        second.backward()
+        second.backward(retain_graph=True)
         over.set()
         thread.join()
     _agree(finished[0], training)
