@@ -19,14 +19,12 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.forward import dispatch_modes
-from gradscope.capture.hearing import Hearing
+from gradscope.capture.hearing import Hearing, is_unusual
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
-from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, transforms_active
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover
 from gradscope.capture.raw import Heard
-from gradscope.capture.readable import is_wrapped
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
 from gradscope.capture.updates import Ledger
@@ -74,10 +72,7 @@ class BackwardRun:
         self.walked = walked
         self.plan: Plan = (plans or Plans()).find(walked)
         nodes = walked.nodes
-        self.variables = [
-            (i, unwrapped(variable) if is_wrapped(variable := nodes[i].variable) else variable)
-            for i in self.plan.leaves
-        ]
+        self.variables = [(i, unwrapped(nodes[i].variable)) for i in self.plan.leaves]
         self.level = level
         self.own_ns = 0
         self.failures = 0
@@ -97,15 +92,9 @@ class BackwardRun:
         self._hearing = Hearing(collector, self.gradients, self.contributions)
 
     def knows_leaves(self, leaves: Leaves) -> bool:
-        """Finds the leaves of the graph if all were met before, and looked for."""
-        known, fan_in = leaves.known, self.plan.leaves
-        for i, variable in self.variables:
-            leaf = known(variable)
-            if leaf is None or not (leaf.name or leaf.sought):
-                return False
-            self.leaves[i] = leaf
-            leaf.fan_in = fan_in[i]
-        return True
+        """Whether every leaf of the graph was met before, and its name looked for."""
+        known = (leaves.known(variable) for _, variable in self.variables)
+        return all(leaf is not None and (leaf.name or leaf.sought) for leaf in known)
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
@@ -193,8 +182,7 @@ class BackwardRun:
     @own_work
     def _at_single(self, gradient: Tensor | None) -> None:
         """The same for a node with one output, most of whose gradients are small."""
-        usual = self.traits is None and not (dispatch_modes() or transforms_active())
-        if not usual or type(gradient) is not Tensor:
+        if self.traits is not None or type(gradient) is not Tensor or is_unusual():
             self._before_node((gradient,))
             return
         started = perf_counter_ns()

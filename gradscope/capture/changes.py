@@ -190,11 +190,10 @@ def are_alike(tensors: Sequence[Tensor]) -> bool:
     if not tensors:
         return True
     dtype, device = tensors[0].dtype, tensors[0].device
-    for t in tensors:  # a loop, since it runs in every step
-        same = t.dtype is dtype and t.layout is torch.strided and t.device == device
-        if not same or type(t) not in PLAIN:
-            return False
-    return dtype.is_floating_point
+    return dtype.is_floating_point and all(
+        t.dtype is dtype and t.layout is torch.strided and t.device == device and type(t) in PLAIN
+        for t in tensors
+    )
 
 
 def to_floats(tensors: Sequence[Tensor]) -> list[float]:

@@ -6,7 +6,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from time import perf_counter_ns
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
 from gradscope.capture.modules import ModuleCall, ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
-from gradscope.capture.originals import FROM_C, TORCHS_OWN, original
+from gradscope.capture.originals import FROM_C, original
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing, transforms_active
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
@@ -112,11 +112,10 @@ class ForwardRecorder:
     def _note(
         self, function: Any, before: int, after: int, out: object, depth: int, operands: Shapes
     ) -> None:
-        record = self.windows.local.record
+        record = self.windows.here
         caller = sys._getframe(depth + 1)
         frame = self._user.innermost(caller)
-        stack = self._modules.local.stack
-        call = stack[-1][1] if stack else None
+        call = self._modules.current
         results = self._results(function, out, before, after, record)
         code, lasti = (frame.f_code, frame.f_lasti) if frame is not None else (None, 0)
         execution = self._execution(frame, caller, call, record)
@@ -176,10 +175,7 @@ class ForwardRecorder:
         ):  # of most calls; what ``linear`` returns was made last
             if not out.requires_grad:
                 return ()
-            ticket = None
-            if self.values:
-                seen = function in ALL_SEEN
-                ticket = self._ticket(function, out) if seen else self._collector.hold(out)
+            ticket = self._ticket(function, out) if self.values else None
             return ((after - 1, out.output_nr, 0, ticket),)
         outs = out if isinstance(out, tuple | list) else (out,)
         found = []
@@ -276,7 +272,7 @@ class ForwardMode(TorchFunctionMode):
     ) -> Any:
         """Runs ``func`` unchanged and notes it when it made nodes."""
         recorder = self.recorder
-        if type(func) not in FROM_C and not (type(func) is FunctionType and func in TORCHS_OWN):
+        if type(func) not in FROM_C:
             func = recorder.called(func, sys._getframe(1))
         if not recorder.recording:
             return func(*args, **kwargs) if kwargs else func(*args)

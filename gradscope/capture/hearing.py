@@ -35,14 +35,8 @@ class Hearing:
 
     def one(self, slot: tuple[int, int], gradient: Tensor) -> None:
         """What a node with one output received; not when ``is_unusual``."""
-        nodes = self._nodes
-        with NO_FUNCTIONS():
-            count = light_count(gradient)
-            if count:
-                nodes.add(gradient, count, slot)
-            else:
-                self._collector.put(gradient, self._received, slot)
-        if nodes.elements > HEARD_ELEMENTS:
+        self._hold(self._nodes, slot, gradient)
+        if self._nodes.elements > HEARD_ELEMENTS:
             self._bound()
 
     def all(self, slot: tuple[int, int], gradients: tuple[Tensor | None, ...]) -> None:

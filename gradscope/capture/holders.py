@@ -19,7 +19,6 @@ from gradscope.capture.tree import MAX_MEMBERS, extras, parameters, registered, 
 MAX_HELD = 100_000
 
 Reference = weakref.ref[Tensor]
-_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 class Holder(NamedTuple):
@@ -94,11 +93,9 @@ class Uses:
         """Counts the leaves among the arguments of a call, one level deep."""
         for argument in arguments:
             kind = type(argument)
-            if kind is nn.Parameter or kind is Tensor:  # quicker than asking what it is
-                if argument.requires_grad and argument.is_leaf:
+            if kind is nn.Parameter:  # most calls: quicker than asking what it is
+                if argument.requires_grad:
                     self._count(argument)
-            elif kind in _PLAIN:
-                continue
             elif kind is list or kind is tuple:
                 for member in argument[:MAX_MEMBERS]:
                     if _is_leaf(member):

@@ -26,9 +26,6 @@ from gradscope.capture.tree import named_parameters, submodules
 MAX_NAMINGS = 64  # readings of the user's variables; one usually names all modules
 MAX_ROOTS = 4096
 
-_Where = tuple[str, tuple[str, ...]]  # path below the root, class names from the root down to it
-_Place = tuple[weakref.ref[nn.Module], _Where, bool]  # whether its code is the user's
-
 
 class ModuleCall:
     """One call of one module.
@@ -50,7 +47,6 @@ class ModuleCall:
         "module_id",
         "parent",
         "path",
-        "places",
         "root",
         "root_id",
         "root_name",
@@ -62,7 +58,7 @@ class ModuleCall:
         self,
         serial: int,
         module: nn.Module,
-        place: _Where,
+        place: tuple[str, tuple[str, ...]],
         parent: ModuleCall | None,
         is_user: bool,
         name: str = "",
@@ -74,17 +70,9 @@ class ModuleCall:
         self.root: weakref.ref[nn.Module] = parent.root if parent else weakref.ref(module)
         self.root_id: int = parent.root_id if parent else id(module)
         self.root_name: str = parent.root_name if parent else name
-        self.places: dict[int, _Place] | None = parent.places if parent else None
         self.is_user = is_user
         inside_library = parent is not None and not parent.is_user
         self.execution: int = parent.execution if parent and inside_library else serial
-
-
-class _Local(threading.local):
-    """Python calls ``__init__`` once in each thread."""
-
-    def __init__(self) -> None:
-        self.stack: list[tuple[int, ModuleCall | None]] = []  # ids of modules, their calls
 
 
 class ModuleTracker:
@@ -96,7 +84,6 @@ class ModuleTracker:
 
     Attributes:
         failures: Calls that could not be followed.
-        local: Its ``stack`` has the calls that run in this thread.
     """
 
     def __init__(
@@ -112,9 +99,9 @@ class ModuleTracker:
         self._lock = threading.Lock()
         self._away = 1  # who wants the hooks away: at first nobody has installed them
         self._handles: list[Any] = []
-        self.local = _Local()
+        self._local = threading.local()
         self._serial = 0
-        self._places: dict[int, tuple[weakref.ref[nn.Module], dict[int, _Place]]] = {}
+        self._places: dict[int, tuple[weakref.ref[nn.Module], dict[int, Any]]] = {}
         self._user_types: dict[type, bool] = {}
         self._roots: dict[int, tuple[weakref.ref[nn.Module], str]] = {}
         self._parameters: dict[int, tuple[weakref.ref[Tensor], str]] = {}
@@ -160,7 +147,7 @@ class ModuleTracker:
     @property
     def current(self) -> ModuleCall | None:
         """The innermost running call of this thread."""
-        stack = self.local.stack
+        stack = getattr(self._local, "stack", None)
         return stack[-1][1] if stack else None
 
     def roots(self) -> Iterator[tuple[str, nn.Module]]:
@@ -182,7 +169,9 @@ class ModuleTracker:
     def _enter(self, module: nn.Module, _args: object) -> None:
         if torch.compiler.is_compiling():
             return
-        stack = self.local.stack
+        stack = getattr(self._local, "stack", None)
+        if stack is None:
+            stack = self._local.stack = []
         call = None
         try:
             call = self._call(module, stack[-1][1] if stack else None)
@@ -195,7 +184,7 @@ class ModuleTracker:
     def _leave(self, module: nn.Module, _args: object, _result: object) -> None:
         if torch.compiler.is_compiling():
             return
-        stack = self.local.stack
+        stack = getattr(self._local, "stack", None) or []
         key = id(module)
         if stack and stack[-1][0] == key:
             stack.pop()
@@ -208,16 +197,10 @@ class ModuleTracker:
         name = ""
         if parent is None:
             name = self._meet_root(module)
-            where: _Where = ("", (type(module).__name__,))
+            place: tuple[str, tuple[str, ...]] = ("", (type(module).__name__,))
         else:
-            places = parent.places
-            if places is None:
-                places = parent.places = self._places_below(parent)
-            found = places.get(id(module))
-            if found is not None and found[0]() is module:
-                return ModuleCall(self._serial, module, found[1], parent, found[2])
-            where = _made_meanwhile(module, parent)
-        return ModuleCall(self._serial, module, where, parent, self._is_user(type(module)), name)
+            place = self._place(module, parent)
+        return ModuleCall(self._serial, module, place, parent, self._is_user(type(module)), name)
 
     def _meet_root(self, module: nn.Module) -> str:
         """Reads a root's name while the frame that calls it is still there."""
@@ -247,19 +230,19 @@ class ModuleTracker:
             named = self._named.get(id(module))
         return named[1] if named is not None and named[0]() is module else ""
 
-    def _places_below(self, call: ModuleCall) -> dict[int, _Place]:
-        """Of all modules below the root of a call stack, by ``id``."""
-        root = call.root()
-        if root is None:
-            return {}
-        known = self._places.get(call.root_id)
-        if known is None or known[0]() is not root:
-            places = {
-                id(module): (weakref.ref(module), (path, types), self._is_user(type(module)))
-                for path, types, module in submodules(root)
-            }
-            known = self._places[call.root_id] = (weakref.ref(root), places)
-        return known[1]
+    def _place(self, module: nn.Module, parent: ModuleCall) -> tuple[str, tuple[str, ...]]:
+        """Path and types of a module below the root of its call stack."""
+        root = parent.root()
+        known = self._places.get(id(root))
+        if root is not None and (known is None or known[0]() is not root):
+            known = self._places[id(root)] = (weakref.ref(root), _paths(root))
+        if known is not None:
+            found = known[1].get(id(module))
+            if found is not None and found[0]() is module:
+                return found[1], found[2]
+        name = type(module).__name__  # created during the call
+        path = f"{parent.path}.{name}" if parent.path else name
+        return path, (*parent.types, name)
 
     def _is_user(self, cls: type) -> bool:
         known = self._user_types.get(cls)
@@ -269,7 +252,8 @@ class ModuleTracker:
         return known
 
 
-def _made_meanwhile(module: nn.Module, parent: ModuleCall) -> _Where:
-    """Of a module that was made after its root was first called."""
-    name = type(module).__name__
-    return f"{parent.path}.{name}" if parent.path else name, (*parent.types, name)
+def _paths(root: nn.Module) -> dict[int, tuple[weakref.ref[nn.Module], str, tuple[str, ...]]]:
+    """Per submodule: a reference to tell a reused id, its path, the class names down to it."""
+    return {
+        id(module): (weakref.ref(module), path, types) for path, types, module in submodules(root)
+    }

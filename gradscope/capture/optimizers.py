@@ -12,7 +12,6 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from operator import is_
 from time import perf_counter_ns
 from types import FrameType
 from typing import Any
@@ -129,12 +128,7 @@ class Optimizers:
         )
 
     def _look(self, entry: _Entry, optimizer: Optimizer) -> tuple[list[Leaf], list[Tensor]]:
-        parameters = _parameters(optimizer)
-        leaves = entry.leaves
-        alike = len(leaves) == len(parameters)
-        if alike and all(map(is_, parameters, [leaf.ref() for leaf in leaves])):
-            return leaves, parameters
-        met = [(self._leaves.get(p), p) for p in parameters]
+        met = [(self._leaves.get(p), p) for p in _parameters(optimizer)]
         entry.leaves = [leaf for leaf, _ in met if leaf is not None]
         return entry.leaves, [p for leaf, p in met if leaf is not None]
 

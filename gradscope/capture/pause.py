@@ -97,7 +97,7 @@ class Pause:
 
     def put_back(self) -> None:
         """Puts the mode back if it is off and the stack is as it was."""
-        record = self._recorder.windows.local.record
+        record = self._recorder.windows.here
         if record.paused is None:
             return
         below, mode = record.paused
@@ -133,7 +133,7 @@ class Pause:
 
     def _find_lost(self) -> None:
         """Puts the mode back where an interrupt came while torch had it off for a call."""
-        record = self._recorder.windows.local.record
+        record = self._recorder.windows.here
         if record.mode is None or record.held is not None:
             return
         stack = (_get_function_stack_at(i) for i in range(_len_torch_function_stack()))

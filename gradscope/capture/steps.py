@@ -189,10 +189,9 @@ class StepRecorder:
     def _prepare(self, pending: Pending, frame: FrameType) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
-        names = None
-        if not run.knows_leaves(self._leaves):
-            names = self._labels.scan(frame)
-            run.find_leaves(self._leaves, names.tensors)
+        names = None if run.knows_leaves(self._leaves) else self._labels.scan(frame)
+        run.find_leaves(self._leaves, names.tensors if names is not None else {})
+        if names is not None:
             for leaf in run.leaves.values():
                 leaf.sought = True
         if pending.node_count <= TINY and all(x.kind == "input" for x in run.leaves.values()):

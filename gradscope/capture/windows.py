@@ -116,31 +116,25 @@ class ThreadRecord:
                 self.used_calls.add(window.last)
 
 
-class _Local(threading.local):
-    """Python calls ``__init__`` once in each thread."""
-
-    def __init__(self, records: list[ThreadRecord]) -> None:
-        self.record = ThreadRecord()
-        records.append(self.record)
-
-
 class Windows:
-    """The windows of every thread.
-
-    Attributes:
-        unused: Calls dropped without a backward.
-        local: Its ``record`` is that of this thread.
-    """
+    """The windows of every thread."""
 
     def __init__(self) -> None:
-        self.unused = 0
+        self.unused = 0  # calls dropped without a backward
         self._records: list[ThreadRecord] = []
-        self.local = _Local(self._records)
+        self._local = threading.local()
+        self._lock = threading.Lock()
 
     @property
     def here(self) -> ThreadRecord:
         """This thread's windows."""
-        return self.local.record
+        try:
+            record: ThreadRecord = self._local.record
+        except AttributeError:
+            record = self._local.record = ThreadRecord()
+            with self._lock:
+                self._records.append(record)
+        return record
 
     def of(self, numbers: Sequence[int], ops: Sequence[str]) -> list[Window | None]:
         """The windows that made the nodes of one graph; None where not known.

@@ -37,7 +37,7 @@ class InsideEngine:
     def __enter__(self) -> None:
         try:
             self._prepare()
-            record = self._recorder.windows.local.record
+            record = self._recorder.windows.here
             hidden = record.held is None and not (_len_torch_function_stack() and self._is_on())
             if self._recorder.recording and hidden:
                 mode = ForwardMode(self._recorder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -195,6 +195,16 @@ def test_double_backward() -> None:
     assert root.source.expression == "torch.autograd.grad(y, w, create_graph=True)"
 
 
+@pytest.fixture
+def _warns_always() -> Iterator[None]:
+    """Torch gives some warnings once in a process, where another test may have had them."""
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(before)
+
+
+@pytest.mark.usefixtures("_warns_always")
 def test_double_backward_through_grad_attributes() -> None:
     w = _leaf(2.0)
     with gradscope.trace() as t:

@@ -25,7 +25,7 @@ def _rms(values: Tensor) -> float:
     return values.double().pow(2).mean().sqrt().item()
 
 
-def _train(write: Write | None, take: Callable[[nn.Linear], Any], *, before_step: bool) -> None:
+def _train(write: Write, take: Callable[[nn.Linear], Any], *, before_step: bool) -> None:
     """Trains and writes to the weight between steps; all numbers must be those of the moment."""
     torch.manual_seed(0)
     net = nn.Linear(3, 4)
@@ -37,12 +37,12 @@ def _train(write: Write | None, take: Callable[[nn.Linear], Any], *, before_step
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         for i in range(STEPS):
             optimizer.zero_grad()
-            if write is not None and not before_step and i == 2:
+            if not before_step and i == 2:
                 write(net, alias)
             loss = net(torch.randn(5, 3)).pow(2).mean()
             at_backward.append(_rms(net.weight.detach()))
             loss.backward()
-            if write is not None and before_step and i == 2:
+            if before_step and i == 2:
                 write(net, alias)
             values = net.weight.detach().clone()
             at_step.append(_rms(values))
