@@ -11,7 +11,6 @@ import builtins
 import os
 import platform
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -27,9 +26,11 @@ from gradscope.crash import clean_in_threads, clean_traceback, print_exception
 from gradscope.errors import UsageError
 from gradscope.importing import on_import
 from gradscope.model.trace import Trace
+from gradscope.neighbours import Neighbours
 from gradscope.render.safe import PROSE_LIMIT, visible
 from gradscope.sigint import repeats_unheard
 from gradscope.sigterm import on_sigterm
+from gradscope.threads import join_threads, others_run
 
 if TYPE_CHECKING:
     from gradscope.capture.so_far import SoFar
@@ -98,6 +99,9 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     finished: bool = False
 
+    def __post_init__(self) -> None:
+        self.neighbours = Neighbours(self.program.path0)
+
     def execute(self) -> int:
         """Run the program to its end, tell the trace, give the exit code."""
         main = self._enter()
@@ -128,13 +132,15 @@ class _Run:
         sys.argv[:] = self.program.argv
         if not sys.flags.safe_path:
             sys.path[0] = self.program.path0
+            self.neighbours.first()
         return main
 
     def _start(self) -> None:
         if os.getpid() != self.pid:
             return
         try:
-            from gradscope.capture.tracer import Tracer
+            with self.neighbours.aside():
+                from gradscope.capture.tracer import Tracer
 
             tracer = Tracer(
                 self.options,
@@ -167,17 +173,18 @@ class _Run:
         if not started and isinstance(error, SyntaxError):
             _say_unreadable(self.program.target, error)
             return exit_code
-        _join_threads()
+        join_threads()
         self._tell(error)
         return exit_code
 
     def _explain_first(self, error: BaseException | None) -> None:
         """Says what the exception means, unless threads of the program are still at work."""
         here = isinstance(error, Exception) and os.getpid() == self.pid
-        if self.explain is None or self.tracer is None or not here or _others_run():
+        if self.explain is None or self.tracer is None or not here or others_run():
             return
         try:
-            text = self.explain(self._trace(error))
+            with self.neighbours.aside():
+                text = self.explain(self._trace(error))
             _flush()
             if text:
                 _say(text)
@@ -197,7 +204,8 @@ class _Run:
         except KeyboardInterrupt:
             _say("gradscope: interrupted; nothing was written.")
             raise
-        self.finish(trace)
+        with self.neighbours.aside():
+            self.finish(trace)
 
     def _trace(self, error: BaseException | None) -> Trace:
         if self.tracer is not None:
@@ -272,22 +280,6 @@ def _say(text: str) -> None:
     """Prints to stderr, without a word where the program has closed or replaced it."""
     with suppress(Exception):
         sys.stderr.write(f"{text}\n")
-
-
-def _others_run() -> bool:
-    here = threading.current_thread()
-    return any(t is not here and not t.daemon for t in threading.enumerate())
-
-
-def _join_threads() -> None:
-    """Wait for the program's threads as the interpreter does before it exits.
-
-    NOTE: joining ``threading.enumerate()`` would hang on the idle workers of an executor, which
-    only the interpreter's own shutdown wakes; it may be called twice.
-    """
-    shutdown = getattr(threading, "_shutdown", None)
-    if shutdown is not None and threading.current_thread() is threading.main_thread():
-        shutdown()
 
 
 def _flush() -> None:
