@@ -6,10 +6,11 @@ is made. Python gives one weak reference object per tensor, by which a leaf is f
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from itertools import islice
+from sys import getrefcount
 from typing import Any, NamedTuple
+from weakref import ref
 
 from torch import Tensor, nn
 
@@ -17,8 +18,11 @@ from gradscope.capture.leaves import Leaves
 from gradscope.capture.tree import MAX_MEMBERS, extras, parameters, registered, submodules
 
 MAX_HELD = 100_000
+MANY_USED = 1000
+_ONLY_OURS = 2  # references to a reference: of its count, and of the call that asks
+_LISTS = frozenset({list, tuple})
 
-Reference = weakref.ref[Tensor]
+Reference = ref[Tensor]
 
 
 class Holder(NamedTuple):
@@ -52,7 +56,7 @@ class Holders:
                 self._add(leaf, path, False)
 
     def _add(self, leaf: Tensor, path: str, is_registered: bool) -> None:
-        reference = weakref.ref(leaf)
+        reference = ref(leaf)
         known = self._held.get(id(reference))
         if known is not None and known.registered:
             return  # also in a list, but its optimizer finds it
@@ -83,35 +87,56 @@ def _is_leaf(value: Any) -> bool:
     return issubclass(type(value), Tensor) and value.requires_grad and value.is_leaf
 
 
+class _Used:
+    """One leaf and how often it was used."""
+
+    __slots__ = ("count", "leaf")
+
+    def __init__(self, leaf: Reference) -> None:
+        self.leaf = leaf
+        self.count = 1
+
+
 class Uses:
     """How many torch calls that built graph took each leaf."""
 
     def __init__(self) -> None:
-        self._counts: dict[int, list[Any]] = {}
+        self._used: dict[int, _Used] = {}  # by the reference's id, which outlives the leaf
+        self._many = MANY_USED
+
+    def __len__(self) -> int:
+        """How many leaves are counted."""
+        return len(self._used)
 
     def note(self, arguments: Iterable[Any]) -> None:
         """Counts the leaves among the arguments of a call, one level deep."""
         for argument in arguments:
-            kind = type(argument)
-            if kind is nn.Parameter:  # most calls: quicker than asking what it is
-                if argument.requires_grad:
-                    self._count(argument)
-            elif kind is list or kind is tuple:
-                for member in argument[:MAX_MEMBERS]:
-                    if _is_leaf(member):
-                        self._count(member)
-            elif _is_leaf(argument):
-                self._count(argument)
+            if issubclass(type(argument), Tensor):
+                if argument.requires_grad and argument.is_leaf:
+                    used = self._used.get(id(ref(argument)))
+                    if used is not None:
+                        used.count += 1
+                    else:
+                        self._meet(argument)
+            elif type(argument) in _LISTS:
+                self.note(filter(_is_leaf, argument[:MAX_MEMBERS]))
 
-    def _count(self, leaf: Tensor) -> None:
-        known = self._counts.get(id(leaf))
-        if known is not None and known[0]() is leaf:
-            known[1] += 1
-        elif len(self._counts) < MAX_HELD or known is not None:
-            self._counts[id(leaf)] = [weakref.ref(leaf), 1]
+    def _meet(self, leaf: Tensor) -> None:
+        if len(self._used) >= self._many:
+            self._forget()
+        if len(self._used) < MAX_HELD:
+            reference = ref(leaf)
+            self._used[id(reference)] = _Used(reference)
+
+    def _forget(self) -> None:
+        """Lets go of leaves that are gone and that nobody else knows."""
+        for key, used in list(self._used.items()):
+            if used.leaf() is None and getrefcount(used.leaf) <= _ONLY_OURS:
+                self._used.pop(key, None)
+        self._many = max(MANY_USED, 2 * len(self._used))
 
     def tell(self, leaves: Leaves) -> None:
         """Writes down how often each leaf of the run was used."""
-        counts = {id(reference): count for reference, count in self._counts.values()}
+        counts = {id(used.leaf): used.count for used in self._used.values()}
         for leaf in leaves:
             leaf.uses = counts.get(id(leaf.ref), 0)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import gradscope
+from gradscope.capture.holders import MANY_USED, Uses
+from gradscope.capture.leaves import Leaves
 from gradscope.model.events import Cut
 from gradscope.model.trace import Trace
 from tests.capture.reading import parameter
@@ -78,6 +80,32 @@ def test_leaves_of_no_module_are_unknown_and_counted() -> None:
     found = parameter(session.trace, "w")
     assert (found.module, found.registered) == ("", None)
     assert found.uses == 2 * 4
+
+
+def test_uses_of_a_leaf_outlive_it() -> None:
+    """They were lost when another tensor came to lie at its address."""
+    with gradscope.trace() as session:
+        for size in range(1, 30):
+            w = torch.ones(size, requires_grad=True)
+            (w * w).sum().backward()
+            del w
+    assert [p.uses for p in session.trace.parameters] == [2] * 29
+
+
+def test_leaves_that_nobody_knows_are_forgotten() -> None:
+    uses = Uses()
+    kept = torch.ones(1, requires_grad=True)
+    gone = torch.ones(1, requires_grad=True)
+    known = Leaves()
+    for leaf in (kept, gone):
+        uses.note([leaf])
+        known.get(leaf)
+    del gone, leaf
+    for _ in range(3 * MANY_USED):
+        uses.note([torch.ones(1, requires_grad=True), kept])
+    uses.tell(known)
+    assert [leaf.uses for leaf in known] == [1 + 3 * MANY_USED, 1]
+    assert len(uses) <= MANY_USED
 
 
 def test_a_list_of_weights_in_a_call_counts() -> None:
