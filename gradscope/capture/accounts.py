@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, compress, groupby, islice, repeat
+from operator import attrgetter, is_, not_
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
 from gradscope.capture.changes import Change, measure_grads, measure_updates, norms, to_floats
 from gradscope.capture.leaves import Leaf
+
+_E = TypeVar("_E")
+_LOST = attrgetter("lost")
+_Rows = defaultdict[Leaf, list[tuple[float, ...]]]
+# In the order of a row.
+_COLUMNS = attrgetter("update", "fresh", "carried", "grad_norm", "value_rms", "update_rms", "lost")
 
 
 class Looked(NamedTuple):
@@ -56,7 +64,7 @@ class Stepped(NamedTuple):
 
     update: int
     leaves: list[Leaf]
-    positions: list[int]  # of those that took part
+    took_part: Sequence[bool]
     change: Change | HandChange
 
 
@@ -70,26 +78,42 @@ def settle(events: Sequence[Event]) -> Mapping[int, int]:
         Index of each update that starved leaves, and how many.
     """
     _measure(events)
-    moved = iter(to_floats([n for e in events if isinstance(e, Looked) for n in e.norms]))
-    starved: Counter[int] = Counter()
-    for event in events:
-        if isinstance(event, Leaf):
-            event.fresh += 1
-        elif isinstance(event, Looked):
-            _clear(event.cleared)
-            _clear(leaf for leaf in event.asked if next(moved) == 0.0)
-        elif isinstance(event, Stepping):
-            _clear_at_step(event)
+    moved = _norms_before(_only(Looked, events))
+    starved: dict[int, int] = {}
+    rows: _Rows = defaultdict(list)
+    runs: Iterator[tuple[type, Iterator[Any]]] = groupby(events, type)
+    for kind, run in runs:
+        if kind is Leaf:
+            _count(run)
+        elif kind is Looked:
+            for look in run:
+                _clear_looked(look, moved)
+        elif kind is Stepping:
+            for step in run:
+                _clear_at_step(step)
         else:
-            starved[event.update] += _book(event)
-    return +starved
+            for step in run:
+                if count := _book(step, rows):
+                    starved[step.update] = count
+    _write(rows)
+    return starved
+
+
+def _only(kind: type[_E], events: Sequence[object]) -> list[_E]:
+    """The events of one kind; most are leaves, which are passed over outside of Python's loop."""
+    found: Iterator[Any] = compress(events, map(is_, map(type, events), repeat(kind)))
+    return list(found)
+
+
+def _norms_before(looks: Sequence[Looked]) -> Iterator[float]:
+    return iter(to_floats(list(chain.from_iterable([look.norms for look in looks]))))
 
 
 def _measure(events: Sequence[Event]) -> None:
-    measure_grads([e.change for e in events if isinstance(e, Stepping)])
-    changes = [e.change for e in events if isinstance(e, Stepped)]
-    measure_updates([c for c in changes if isinstance(c, Change)])
-    _measure_by_hand([c for c in changes if isinstance(c, HandChange)])
+    measure_grads([event.change for event in _only(Stepping, events)])
+    changes = [event.change for event in _only(Stepped, events)]
+    measure_updates(_only(Change, changes))
+    _measure_by_hand(_only(HandChange, changes))
 
 
 def _measure_by_hand(changes: Sequence[HandChange]) -> None:
@@ -110,35 +134,49 @@ def _comparable(before: Tensor, after: Tensor) -> bool:
     return alike and before.device == after.device and before.numel() > 0
 
 
+def _count(contributions: Iterable[Leaf]) -> None:
+    for leaf in contributions:
+        leaf.fresh += 1
+
+
+def _clear_looked(look: Looked, moved: Iterator[float]) -> None:
+    _clear(look.cleared)
+    _clear(compress(look.asked, map(not_, islice(moved, len(look.norms)))))
+
+
 def _clear_at_step(event: Stepping) -> None:
-    norms_of = dict(zip(event.leaves, event.change.grad_norms, strict=True))
-    _clear(leaf for leaf, norm in norms_of.items() if norm == 0.0)
-    without = set(range(len(event.leaves))) - set(event.change.with_grad)
-    _clear(event.leaves[i] for i in without)
+    leaves, change = event
+    _clear(compress(leaves, map(not_, change.grad_norms)))  # NaN is true
+    if len(change.with_grad) < len(leaves):
+        without = set(range(len(leaves))) - set(change.with_grad)
+        _clear([leaves[i] for i in without])
 
 
 def _clear(leaves: Iterable[Leaf]) -> None:
     for leaf in leaves:
-        leaf.lost += leaf.fresh
-        leaf.fresh = leaf.carried = 0
+        if leaf.fresh:
+            leaf.lost += leaf.fresh
+            leaf.fresh = 0
+        leaf.carried = 0
 
 
-def _book(event: Stepped) -> int:
-    """Adds a row to each leaf that took part; returns how many leaves were starved."""
-    starved = sum(leaf.lost > 0 and not leaf.fresh for leaf in event.leaves)
-    change = event.change
-    for i in event.positions:
-        leaf = event.leaves[i]
-        row = leaf.updates
-        row.update.append(event.update)
-        row.fresh.append(leaf.fresh)
-        row.carried.append(leaf.carried)
-        row.grad_norm.append(change.grad_norms[i])
-        row.value_rms.append(change.value_rms[i])
-        row.update_rms.append(change.update_rms[i])
-        row.lost.append(leaf.lost)
+def _book(event: Stepped, rows: _Rows) -> int:
+    """Makes a row for each leaf that took part; returns how many leaves were starved."""
+    update, leaves, took_part, change = event
+    robbed = list(filter(_LOST, leaves))
+    starved = len([leaf for leaf in robbed if not leaf.fresh])
+    numbers = zip(leaves, change.grad_norms, change.value_rms, change.update_rms, strict=True)
+    for leaf, grad, value, moved in compress(numbers, took_part):
+        rows[leaf].append((update, leaf.fresh, leaf.carried, grad, value, moved, leaf.lost))
         leaf.carried += leaf.fresh
         leaf.fresh = 0
-    for leaf in event.leaves:
+    for leaf in robbed:
         leaf.lost = 0
     return starved
+
+
+def _write(rows: _Rows) -> None:
+    """Adds the rows to the columns of the leaves' histories."""
+    for leaf, of_leaf in rows.items():
+        for column, numbers in zip(_COLUMNS(leaf.updates), zip(*of_leaf, strict=True), strict=True):
+            column.extend(numbers)

@@ -19,21 +19,20 @@ import torch
 from torch import Tensor
 
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.hearing import Hearing, is_unusual
+from gradscope.capture.hearing import Hearing
 from gradscope.capture.hooks import Hooks, slot_of, unwrapped
 from gradscope.capture.leaves import Leaf, Leaves
 from gradscope.capture.plan import Plan, Plans
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover
 from gradscope.capture.raw import Heard
+from gradscope.capture.readable import is_wrapped
 from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import Walked, release
 from gradscope.model.trace import Level
 
-_NOWHERE = -1
-_NO_IDS: dict[int, int] = {}
-_NOTHING = Walked([], [], (), 0)
+_NOTHING = Walked([], {}, [], [], {}, ())
 _task_id: Callable[[], int] = torch._C._current_graph_task_id
 _current_node: Callable[[], Any] = torch._C._current_autograd_node
 
@@ -51,7 +50,7 @@ class BackwardRun:
 
     Attributes:
         runs_once: Whether the graph is freed by the run.
-        variables: The leaf tensors, by node; emptied by ``close``.
+        variables: The leaf tensors, in the order of ``plan.leaves``; emptied by ``close``.
         leaves: Leaf behind each ``AccumulateGrad``.
         gradients: ``(node, output_nr)`` → numbers of what the node received, once measured; None:
             the engine delivered None.
@@ -72,7 +71,9 @@ class BackwardRun:
         self.walked = walked
         self.plan: Plan = (plans or Plans()).find(walked)
         nodes = walked.nodes
-        self.variables = [(i, unwrapped(nodes[i].variable)) for i in self.plan.leaves]
+        self.variables: list[Tensor] = [nodes[i].variable for i in self.plan.leaves]
+        if any(map(is_wrapped, self.variables)):
+            self.variables = list(map(unwrapped, self.variables))
         self.level = level
         self.own_ns = 0
         self.failures = 0
@@ -87,23 +88,30 @@ class BackwardRun:
         self.runs_once = False
         self.task: int | None = None
         self._hooks = Hooks()
-        self._ids = _NO_IDS  # of the nodes, by ``id``
+        self._ids = walked.ids
+        self._slots = self.plan.slots
         self._listening = self.plan.most
         self._hearing = Hearing(collector, self.gradients, self.contributions)
 
     def knows_leaves(self, leaves: Leaves) -> bool:
-        """Whether every leaf of the graph was met before, and its name looked for."""
-        known = (leaves.known(variable) for _, variable in self.variables)
-        return all(leaf is not None and (leaf.name or leaf.sought) for leaf in known)
+        """Whether every leaf of the graph was met before and its name looked for; takes them."""
+        known = leaves.all_known(self.variables)
+        if known is None:
+            return False
+        for leaf, fan_in in zip(known, self.plan.leaves.values(), strict=True):
+            if not (leaf.name or leaf.sought):
+                return False
+            leaf.fan_in = fan_in
+        self.leaves = dict(zip(self.plan.leaves, known, strict=True))
+        return True
 
     def find_leaves(self, leaves: Leaves, names: dict[int, str]) -> None:
         """Meets the leaves of the graph."""
-        fan_in = self.plan.leaves
-        for i, variable in self.variables:
+        for (i, fan_in), variable in zip(self.plan.leaves.items(), self.variables, strict=True):
             leaf = leaves.get(variable, names.get(id(variable), ""))
             if leaf is not None:
                 self.leaves[i] = leaf
-                leaf.fan_in = fan_in[i]
+                leaf.fan_in = fan_in
 
     def listen(self, chosen: set[int] | None) -> None:
         """Registers the hooks.
@@ -112,12 +120,14 @@ class BackwardRun:
             chosen: Nodes to listen at besides leaves and roots; None: all of them.
         """
         nodes, hooks = self.walked.nodes, self._hooks
-        self._ids = {id(node): i for i, node in enumerate(nodes)}
         before, single = self._before(chosen)
-        if chosen is None:
+        if chosen is None and self._listening.after:
             hooks.after([nodes[i] for i in self._listening.after], self._after)
-        hooks.before([nodes[i] for i in before], self._before_node)
-        hooks.before_single([nodes[i] for i in single], self._at_single)
+        if before:
+            hooks.before([nodes[i] for i in before], self._before_node)
+        if single:
+            at_single = self._at_single if self.traits is None else self._at_kept_node
+            hooks.before_single([nodes[i] for i in single], at_single)
         hooks.before([nodes[i] for i in self.leaves], self._at_leaf)
 
     def _before(self, chosen: set[int] | None) -> tuple[list[int], list[int]]:
@@ -134,17 +144,23 @@ class BackwardRun:
 
     @own_work
     def _before_node(self, gradients: tuple[Tensor | None, ...]) -> None:
-        i = self._ids.get(id(_current_node()), _NOWHERE)
-        self._at_node(i, gradients)
-        if self.traits is not None:
-            self._ask(i, gradients, is_leaf=False)
+        i = self._ids.get(_current_node())
+        if i is not None:
+            self._at_node(i, gradients)
+            if self.traits is not None:
+                self._ask(i, gradients, is_leaf=False)
+
+    @own_work
+    def _at_kept_node(self, gradient: Tensor | None) -> None:
+        """The same for a node with one output of a graph that is kept."""
+        self._before_node((gradient,))
 
     @own_work
     def _at_node(self, i: int, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
         try:
-            if i != _NOWHERE and self._is_ours(i):
-                self._hearing.all(self.plan.slots[i], gradients)
+            if self._is_ours(i):
+                self._hearing.all(self._slots[i], gradients)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -181,15 +197,14 @@ class BackwardRun:
 
     @own_work
     def _at_single(self, gradient: Tensor | None) -> None:
-        """The same for a node with one output, most of whose gradients are small."""
-        if self.traits is not None or type(gradient) is not Tensor or is_unusual():
-            self._before_node((gradient,))
-            return
+        """The same for a node with one output of another graph."""
         started = perf_counter_ns()
         try:
-            i = self._ids.get(id(_current_node()), _NOWHERE)
-            if i != _NOWHERE and (_task_id() == self.task or self._is_ours(i)):
-                self._hearing.one(self.plan.slots[i], gradient)
+            i = self._ids.get(_current_node())
+            if i is not None and (_task_id() == self.task or self._is_ours(i)):
+                slot, hearing = self._slots[i], self._hearing
+                if not hearing.nodes.hold(gradient, slot):
+                    hearing.other(hearing.nodes, slot, gradient)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -199,8 +214,8 @@ class BackwardRun:
     def _at_leaf(self, gradients: tuple[Tensor | None, ...]) -> None:
         started = perf_counter_ns()
         try:
-            i = self._ids.get(id(_current_node()), _NOWHERE)
-            if i != _NOWHERE and (_task_id() == self.task or self._is_ours(i)):
+            i = self._ids.get(_current_node())
+            if i is not None and (_task_id() == self.task or self._is_ours(i)):
                 self._received(i, gradients[0])
         except BaseException as error:
             recover(error)
@@ -208,19 +223,21 @@ class BackwardRun:
         self.own_ns += perf_counter_ns() - started
 
     def _received(self, i: int, gradient: Tensor | None) -> None:
-        if gradient is None:
-            self.gradients[self.plan.slots[i]] = None
-            return
-        self.arrived.add(i)
-        if self._fills_grad:
-            self._ledger.contributed(self.leaves[i])
-        self._hearing.leaf(self.plan.slots[i], gradient)
+        if gradient is not None:
+            self.arrived.add(i)
+            if self._fills_grad:
+                self._ledger.contributed(self.leaves[i])
+        slot, hearing = self._slots[i], self._hearing
+        if not hearing.leaves.hold(gradient, slot):
+            hearing.other(hearing.leaves, slot, gradient)
         if self.traits is not None:
             self._ask(i, (gradient,), is_leaf=True)
 
     @own_work
     def _after(self, sent: tuple[Tensor | None, ...], received: tuple[Tensor | None, ...]) -> None:
-        i = self._ids.get(id(_current_node()), _NOWHERE)
+        i = self._ids.get(_current_node())
+        if i is None:
+            return
         edges, is_received = self._listening.after.get(i, ([], False))
         if is_received:
             self._at_node(i, received)
@@ -239,11 +256,11 @@ class BackwardRun:
 
     def returned(self, wanted: Iterable[Any], gradients: Iterable[Tensor | None]) -> None:
         """Notes the gradients that ``autograd.grad`` gave back for its inputs."""
-        ids = {node: i for i, node in enumerate(self.walked.nodes)}
-        leaves = {id(variable): i for i, variable in self.variables}
+        variables = zip(self.plan.leaves, self.variables, strict=True)
+        leaves = {id(variable): i for i, variable in variables}
         heard = self._hearing.slots()
         for asked, gradient in zip(wanted, gradients, strict=False):
-            slot = slot_of(asked, ids, leaves)
+            slot = slot_of(asked, self._ids, leaves)
             if slot is None or slot in heard:
                 continue
             if gradient is None:
@@ -255,7 +272,7 @@ class BackwardRun:
     def close(self) -> None:
         """Removes every hook and lets go of every node."""
         self._hooks.remove()
-        self._ids = _NO_IDS
         self.variables.clear()
         walked, self.walked = self.walked, _NOTHING
-        release(walked.nodes)
+        self._ids = _NOTHING.ids
+        release(walked)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import repeat
 from types import CodeType
 
 from gradscope.capture.backward import BackwardRun
 from gradscope.capture.engine import EngineCall
 from gradscope.capture.held import Ticket
+from gradscope.capture.histories import Arrivals, arrivals, book
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.quiet import let_pass
 from gradscope.capture.raw import RawGraph
-from gradscope.capture.reduce import columns, measured
+from gradscope.capture.reduce import are_finite, measured, number_in
 from gradscope.capture.schedule import Gallery
 from gradscope.capture.snapshot import Snapshot
 from gradscope.capture.stats import Collector
@@ -68,23 +70,22 @@ class Booking:
         self._collector = collector
         self._ledger = ledger
         self._gallery = gallery
-        self._seen: dict[Leaf, Snapshot] = {}  # where the latest value of each is
-        self._seen_at: dict[Leaf, int] = {}  # its node there
+        self._seen: dict[Leaf, tuple[Snapshot, int]] = {}  # the latest value of each: where, node
         self._pending: list[Pending] = []
+        self._arrivals: list[Arrivals] = []  # of finished steps, not yet in the histories
         self._nodes = 0
 
     @property
     def is_settled(self) -> bool:
         """Whether no step waits for its numbers."""
-        return not self._pending
+        return not (self._pending or self._arrivals)
 
     def add(self, pending: Pending) -> None:
         """Takes a step whose engine run is over."""
         self._pending.append(pending)
         self._nodes += pending.node_count if pending.raw is not None else len(pending.run.leaves)
         much = self._nodes >= SETTLE_NODES or self._collector.is_half_full
-        urgent = pending.error is not None or much
-        if urgent or len(self._pending) >= SETTLE_STEPS:
+        if much or len(self._pending) >= SETTLE_STEPS or pending.error is not None:
             self.settle()
 
     def settle(self) -> None:
@@ -99,8 +100,17 @@ class Booking:
                 let_pass(error)
                 self.failures += 1
                 self.steps.append(_step(pending, None))
+        self._book_arrivals()
         waiting.clear()
         self._collector.let_go()
+
+    def _book_arrivals(self) -> None:
+        found, self._arrivals = self._arrivals, []
+        try:
+            book(found)
+        except BaseException as error:
+            let_pass(error)
+            self.failures += 1
 
     def finish(self) -> None:
         """At the end of the run: settles and has the leaves' last values measured."""
@@ -108,8 +118,8 @@ class Booking:
         for raw in self._gallery.kept():
             raw.measure_leaves(self._collector)
         seen = [
-            (leaf, snapshot.tickets(self._collector).get(self._seen_at[leaf]))
-            for leaf, snapshot in self._seen.items()
+            (leaf, snapshot.tickets(self._collector).get(node))
+            for leaf, (snapshot, node) in self._seen.items()
         ]
         self._collector.settle()
         for leaf, ticket in seen:
@@ -117,54 +127,27 @@ class Booking:
                 leaf.value = measured(ticket).stats()
 
     def _finish(self, pending: Pending) -> None:
-        finite = self._book_gradients(pending)
-        value = measured(pending.loss).low if pending.loss else None
-        finite = finite and (value is None or math.isfinite(value))
+        found = arrivals(pending.index, pending.run)
+        self._arrivals.append(found)
+        value = number_in(pending.loss) if pending.loss else None
+        finite = are_finite(found.rows) and (value is None or math.isfinite(value))
         self.flagged = pending.error is not None or not finite
-        raw = pending.raw
-        if raw is not None:
-            self._note_values(pending, raw)
-            if pending.chosen or self.flagged:
-                raw.measure_leaves(self._collector)
-                self._collector.measure_held(raw.value_tickets().values())
-            self._gallery.offer(
-                pending.index,
-                raw,
-                pending.source,
-                chosen=pending.chosen,
-                flagged=self.flagged,
-            )
+        if pending.raw is not None:
+            self._show(pending, pending.raw)
         self.steps.append(_step(pending, value))
 
-    def _note_values(self, pending: Pending, raw: RawGraph) -> None:
-        """Remembers where the latest values of the leaves are."""
+    def _show(self, pending: Pending, raw: RawGraph) -> None:
+        """Remembers where the latest values of the leaves are, and offers the graph."""
         if raw.leaf_values is not None:
-            for node in raw.leaf_values.nodes:
-                leaf = pending.run.leaves[node]
-                self._seen[leaf], self._seen_at[leaf] = raw.leaf_values, node
-
-    def _book_gradients(self, pending: Pending) -> bool:
-        """Adds to the leaves' histories; returns whether everything was finite."""
-        finite = True
-        run = pending.run
-        for node, leaf in run.leaves.items():
-            arrived = node in run.arrived
-            if not arrived and (node, 0) not in run.gradients:
-                continue
-            heard = run.gradients.get((node, 0))
-            row = leaf.gradients
-            row.step.append(pending.index)
-            row.arrived.append(arrived)
-            if heard is None:
-                norm = low = high = zeros = math.nan
-            else:
-                norm, low, high, zeros = columns(heard)
-                finite = finite and math.isfinite(norm)
-            row.norm.append(norm)
-            row.min.append(low)
-            row.max.append(high)
-            row.zero_fraction.append(zeros)
-        return finite
+            nodes = raw.leaf_values.nodes
+            leaves = map(pending.run.leaves.__getitem__, nodes)
+            self._seen.update(zip(leaves, zip(repeat(raw.leaf_values), nodes), strict=False))
+        if pending.chosen or self.flagged:
+            raw.measure_leaves(self._collector)
+            self._collector.measure_held(raw.value_tickets().values())
+        self._gallery.offer(
+            pending.index, raw, pending.source, chosen=pending.chosen, flagged=self.flagged
+        )
 
 
 def _step(pending: Pending, loss: float | None) -> Step:
@@ -190,14 +173,12 @@ def _step(pending: Pending, loss: float | None) -> Step:
 
 def _span(raw: RawGraph | None) -> tuple[int, int] | None:
     """Lowest and highest sequence number of the op nodes."""
-    if raw is None:
-        return None
-    lowest = min((number for number in raw.sequence if number >= 0), default=-1)
-    return None if lowest < 0 else (lowest, max(raw.sequence))
+    made = set(raw.sequence) - {-1} if raw is not None else ()
+    return (min(made), max(made)) if made else None
 
 
 def _root_made(raw: RawGraph | None) -> int | None:
     if raw is None:
         return None
-    latest = max((raw.sequence[i] for i in raw.roots), default=-1)
+    latest = max([raw.sequence[i] for i, _ in raw.plan.roots], default=-1)
     return None if latest < 0 else latest

@@ -97,7 +97,7 @@ def _call_ranks(raw: RawGraph, order: dict[int, int]) -> dict[int, tuple[int, ..
             chain.append(call)
             call = call.parent
         for call in reversed(chain):
-            key = (call.root_id, call.path)
+            key = (call.site.root.id, call.site.path)
             counts[key] = counts.get(key, 0) + 1
             above = ranks[call.parent.serial] if call.parent is not None else ()
             ranks[call.serial] = (*above, counts[key])
@@ -165,10 +165,10 @@ def _node(
         call=function_name(window.function) if window else "",
         label=labels.get(i, ""),
         module=_module_path(raw, window),
-        module_type=call.types[-1] if call else "",
+        module_type=call.site.types[-1] if call else "",
         module_call=calls[i][-1] if i in calls else 0,
         module_calls=calls.get(i, ()),
-        module_types=call.types if call else (),
+        module_types=call.site.types if call else (),
         source=_source(window),
         operands=window.operands if window else (),
         iteration=iterations.get(i, 0),
@@ -179,9 +179,9 @@ def _node(
 def _module_path(raw: RawGraph, window: Window | None) -> str:
     if window is None or window.call is None:
         return ""
-    call = window.call
-    name = raw.module_names.get(call.root_id, "") or call.root_name or call.types[0]
-    return f"{name}.{call.path}" if call.path else name
+    site = window.call.site
+    name = raw.module_names.get(site.root.id, "") or site.root.name or site.types[0]
+    return f"{name}.{site.path}" if site.path else name
 
 
 def _source(window: Window | None) -> Source | None:

@@ -8,19 +8,30 @@ copied anew before the next: writes through ``.data = ``, arrays or collectives 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress, count, islice, repeat
+from operator import attrgetter, sub, truediv
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors
 
-from gradscope.capture.readable import PLAIN, plain_forms
+from gradscope.capture.leaves import present
+from gradscope.capture.readable import plain_forms
 
 TOGETHER = 1 << 15  # elements of a model that is copied
 SAMPLE = 4096  # elements of one parameter on which the size of its change is measured
 RUN = 16  # elements that lie next to each other in a sample
 HUGE = 1 << 20  # elements of such as an embedding, of whose many rows few may change: no runs there
+_flatten: Callable[[list[Tensor]], Tensor] = torch._C._nn.flatten_dense_tensors
+_SHAPE = attrgetter("_counts", "with_grad", "_before.dtype", "_before.device")
+_STRIDED = frozenset({torch.strided})
+_LAYOUT = attrgetter("layout")
+_DTYPE = attrgetter("dtype")
+_GRAD = attrgetter("grad")
+_T = TypeVar("_T")
+KIND = attrgetter("dtype", "layout", "device")
+"""What tensors that are copied into one have in common."""
 
 
 class Change:
@@ -48,25 +59,23 @@ class Change:
     )
 
     def __init__(self, parameters: list[Tensor]) -> None:
-        count = len(parameters)
-        self.grad_norms = [math.nan] * count
-        self.value_rms = [math.nan] * count
-        self.update_rms = [math.nan] * count
-        grads = [p.grad for p in parameters]
-        present = plain_forms(grad for grad in grads if grad is not None)
-        self.with_grad = tuple([i for i, grad in enumerate(grads) if grad is not None])
-        parameters = plain_forms(parameters)
-        self._counts = tuple([p.numel() for p in parameters])
+        of_all = len(parameters)
+        self.grad_norms = self.value_rms = self.update_rms = [math.nan] * of_all
+        grads = list(map(_GRAD, parameters))
+        with_grad = present(grads)
+        self.with_grad = tuple(compress(count(), with_grad))
+        tensors = plain_forms([*parameters, *compress(grads, with_grad)])
+        self._counts = tuple(map(Tensor.numel, tensors[:of_all]))
         total = sum(self._counts)
-        self._copied = 0 < total <= TOGETHER and are_alike([*parameters, *present])
+        self._copied = 0 < total <= TOGETHER and are_alike(tensors)
         # Either one flat copy of the values and then the gradients, or lists of samples and norms.
         if self._copied:
-            self._before: Any = flat_copy([*parameters, *present])
+            self._before: Any = flat_copy(tensors)
             self._grads: Any = None
         else:
-            self._before, self._grads = samples(parameters), norms(present)
+            self._before, self._grads = samples(tensors[:of_all]), norms(tensors[of_all:])
         self._after: Any = None
-        self.held = 3 * total if self._copied else SAMPLE * count
+        self.held = 3 * total if self._copied else SAMPLE * of_all
 
     def after(self, parameters: list[Tensor]) -> None:
         """Looks at the same parameters after the step."""
@@ -74,62 +83,64 @@ class Change:
         if self._copied:
             self._after = flat_copy(parameters)
             return
-        self._counts = tuple([values.numel() for values in self._before])
-        changes = zip(samples(parameters), self._before, strict=True)
-        self._after = norms([after - before for after, before in changes])
+        self._counts = tuple(map(Tensor.numel, self._before))
+        self._after = norms(list(map(sub, samples(parameters), self._before)))
         self._before = norms(self._before)
 
-    def _fill_grads(self, found: Sequence[float]) -> None:
+    def _fill_grads(self, found: Iterable[float]) -> None:
         self._grads = None
-        for i, norm in zip(self.with_grad, found, strict=True):
-            self.grad_norms[i] = norm
+        norm_of = dict(zip(self.with_grad, found, strict=True))
+        self.grad_norms = list(map(norm_of.get, range(len(self._counts)), repeat(math.nan)))
 
-    def _fill_updates(self, values: Sequence[float], updates: Sequence[float]) -> None:
+    def _fill_updates(
+        self, values: Iterable[float], updates: Iterable[float], roots: Sequence[float]
+    ) -> None:
         self._before = self._after = None
-        for i, count in enumerate(self._counts):
-            root = math.sqrt(count) or math.nan
-            self.value_rms[i] = values[i] / root
-            self.update_rms[i] = updates[i] / root
+        self.value_rms = list(map(truediv, values, roots))
+        self.update_rms = list(map(truediv, updates, roots))
 
 
 def measure_grads(changes: Sequence[Change]) -> None:
     """Fills in the gradients' norms."""
     for alike in _alike([c for c in changes if c._copied and c.with_grad]):
-        with_grad = alike[0].with_grad
-        sizes = [alike[0]._counts[i] for i in with_grad]
+        sizes = [alike[0]._counts[i] for i in alike[0].with_grad]
         values = sum(alike[0]._counts)  # before the gradients
         rows = _row_norms(torch.stack([c._before[values:] for c in alike]), sizes)
         for change, row in zip(alike, rows, strict=True):
             change._fill_grads(row)
     apart = [c for c in changes if not c._copied]
-    moved = iter(to_floats([norm for c in apart for norm in c._grads]))
+    moved = iter(to_floats(list(chain.from_iterable([c._grads for c in apart]))))
     for change in apart:
-        change._fill_grads([next(moved) for _ in change.with_grad])
+        change._fill_grads(islice(moved, len(change.with_grad)))
 
 
 def measure_updates(changes: Sequence[Change]) -> None:
     """Fills in the sizes of the values and of their changes."""
     for alike in _alike([c for c in changes if c._copied]):
         counts = alike[0]._counts
+        roots = _roots(counts)
         before = torch.stack([c._before[: sum(counts)] for c in alike])
         deltas = torch.stack([c._after for c in alike]) - before
         rows = zip(alike, _row_norms(before, counts), _row_norms(deltas, counts), strict=True)
         for change, values, updates in rows:
-            change._fill_updates(values, updates)
+            change._fill_updates(values, updates, roots)
     apart = [c for c in changes if not c._copied]
-    moved = iter(to_floats([norm for c in apart for norm in [*c._before, *c._after]]))
+    moved = iter(to_floats(list(chain.from_iterable([c._before + c._after for c in apart]))))
     for change in apart:
-        values = [next(moved) for _ in change._before]
-        change._fill_updates(values, [next(moved) for _ in change._after])
+        roots = _roots(change._counts)
+        values = list(islice(moved, len(roots)))
+        change._fill_updates(values, islice(moved, len(roots)), roots)
+
+
+def _roots(counts: Iterable[int]) -> list[float]:
+    return [math.sqrt(count) or math.nan for count in counts]
 
 
 def _alike(changes: Sequence[Change]) -> Iterable[list[Change]]:
     """Changes over the same parameters."""
     found: dict[object, list[Change]] = {}
     for change in changes:
-        copy = change._before
-        shape = (change._counts, change.with_grad, copy.dtype, copy.device)
-        found.setdefault(shape, []).append(change)
+        found.setdefault(_SHAPE(change), []).append(change)
     return found.values()
 
 
@@ -142,31 +153,31 @@ def _row_norms(rows: Tensor, sizes: Sequence[int]) -> list[list[float]]:
     return listed
 
 
-def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+def norms(tensors: list[Tensor]) -> list[Tensor]:
     """L2 norms as 0-dim tensors, read later; 0 stands for all zero (or below 1e-22 in float32)."""
     if not tensors:
         return []
-    plain = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    if all(t.is_floating_point() and t.dtype.itemsize >= 4 for t in plain):
-        return list(torch._foreach_norm(plain))
-    real = [torch.view_as_real(t) if t.is_complex() else t for t in plain]
+    if not _STRIDED.issuperset(map(_LAYOUT, tensors)):
+        tensors = [t.coalesce().values() if t.is_sparse else t for t in tensors]
+    if all(dtype.is_floating_point and dtype.itemsize >= 4 for dtype in set(map(_DTYPE, tensors))):
+        return list(torch._foreach_norm(tensors))
+    real = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
     return [torch.linalg.vector_norm(t, dtype=_wide(t)) for t in real]
 
 
 def samples(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Copies of up to ``SAMPLE`` elements of each tensor, made together per dtype."""
-    flat: dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor]]] = {}
-    for i, tensor in enumerate(tensors):
-        values = tensor.detach().reshape(-1)
-        if values.numel() > SAMPLE:
-            values = _spread(values)
-        flat.setdefault((values.dtype, values.device), []).append((i, values))
-    found: dict[int, Tensor] = {}
-    for items in flat.values():
-        copy = torch.cat([values for _, values in items])
-        parts = copy.split([values.numel() for _, values in items])
-        found.update(zip((i for i, _ in items), parts, strict=True))
-    return [found[i] for i in range(len(tensors))]
+    return _together([_sampled(tensor) for tensor in tensors], _copies)
+
+
+def _sampled(tensor: Tensor) -> Tensor:
+    flat = tensor.detach().reshape(-1)
+    return _spread(flat) if flat.numel() > SAMPLE else flat
+
+
+def _copies(tensors: list[Tensor]) -> Sequence[Tensor]:
+    parts: Sequence[Tensor] = torch.cat(tensors).split(list(map(Tensor.numel, tensors)))
+    return parts
 
 
 def _spread(flat: Tensor) -> Tensor:
@@ -181,32 +192,38 @@ def _spread(flat: Tensor) -> Tensor:
 
 def flat_copy(tensors: list[Tensor]) -> Tensor:
     """All elements of tensors that ``are_alike`` in one row; call without gradients enabled."""
-    flat: Tensor = _flatten_dense_tensors(tensors)
+    flat = _flatten(tensors)
     return flat.clone() if len(tensors) == 1 else flat  # it would be a view of the only one
 
 
 def are_alike(tensors: Sequence[Tensor]) -> bool:
-    """Whether they are plain and of one floating dtype on one device."""
-    if not tensors:
-        return True
-    dtype, device = tensors[0].dtype, tensors[0].device
-    return dtype.is_floating_point and all(
-        t.dtype is dtype and t.layout is torch.strided and t.device == device and type(t) in PLAIN
-        for t in tensors
-    )
+    """Whether plain tensors are strided and of one floating dtype on one device."""
+    kinds = set(map(KIND, tensors))
+    if len(kinds) != 1:
+        return False
+    dtype, layout, _ = kinds.pop()
+    return bool(dtype.is_floating_point) and layout is torch.strided
 
 
 def to_floats(tensors: Sequence[Tensor]) -> list[float]:
     """Reads 0-dim tensors, those of one device and dtype in one go."""
-    alike: dict[tuple[torch.dtype, torch.device], list[int]] = {}
-    for i, tensor in enumerate(tensors):
-        alike.setdefault((tensor.dtype, tensor.device), []).append(i)
-    found = [math.nan] * len(tensors)
-    for positions in alike.values():
-        moved = torch.stack([tensors[i] for i in positions]).tolist()
-        for i, number in zip(positions, moved, strict=True):
-            found[i] = number
-    return found
+    return _together(tensors, _read)
+
+
+def _read(tensors: list[Tensor]) -> list[float]:
+    listed: list[float] = torch.stack(tensors).tolist()
+    return listed
+
+
+def _together(tensors: Sequence[Tensor], make: Callable[[list[Tensor]], Sequence[_T]]) -> list[_T]:
+    """What is made of tensors of each dtype and device together, in the order of the tensors."""
+    kinds = list(map(KIND, tensors))
+    found: dict[int, _T] = {}
+    for kind in set(kinds):
+        those = list(map(kind.__eq__, kinds))
+        made = make(list(compress(tensors, those)))
+        found.update(zip(compress(count(), those), made, strict=True))
+    return list(map(found.__getitem__, range(len(tensors))))
 
 
 def _wide(tensor: Tensor) -> torch.dtype:

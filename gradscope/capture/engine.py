@@ -13,8 +13,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +28,9 @@ from gradscope.capture.source import is_own
 _ENTRY = "_engine_run_backward"
 
 
-class EngineCall(NamedTuple):
-    """The arguments of one engine run.
+@dataclass(slots=True)
+class EngineCall:
+    """The arguments of one engine run; the tensors are let go of when it is over.
 
     Attributes:
         outputs: Tensors or ``GradientEdge``s it starts from.
@@ -121,7 +123,7 @@ class EngineWatch:
         kwargs: dict[str, Any],
     ) -> Any:
         try:
-            call = _engine_call(outputs, args, kwargs)
+            call = _engine_call(outputs, *args, **kwargs)
         except BaseException as error:  # called in a way that this torch does not know
             let_pass(error)
             self.failures += 1
@@ -172,19 +174,19 @@ def _put_back(module: Any, wrapped: object, original: object) -> None:
 
 
 def _engine_call(
-    outputs: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    outputs: Sequence[Any],
+    gradients: object = None,
+    keep_graph: object = False,
+    create_graph: object = False,
+    inputs: Sequence[Any] | None = (),
+    allow_unreachable: object = False,
+    accumulate_grad: object = True,
+    **_: object,
 ) -> EngineCall:
-    """Reads the engine's positional arguments: gradients, keep_graph, create_graph, inputs."""
-    given = dict(zip(("gradients", "keep_graph", "create_graph", "inputs"), args, strict=False))
-    given.update(kwargs)
-    inputs = given.get("inputs") or ()
-    return EngineCall(
-        outputs=_as_tuple(outputs),
-        keep_graph=bool(given.get("keep_graph")),
-        create_graph=bool(given.get("create_graph")),
-        inputs=_as_tuple(inputs),
-        fills_grad=bool(given.get("accumulate_grad", True)),
-    )
+    """Reads the arguments in the engine's order."""
+    fills_grad = bool(accumulate_grad)
+    asked = _as_tuple(inputs or ())
+    return EngineCall(_as_tuple(outputs), bool(keep_graph), bool(create_graph), asked, fills_grad)
 
 
 def _as_tuple(results: Any) -> tuple[Any, ...]:

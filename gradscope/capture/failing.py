@@ -44,10 +44,10 @@ class _Past:
 
     step: int
     thread: int
-    root: int  # sequence number of the root made last
+    latest: int  # highest sequence number of its nodes; of the roots where they alone are known
     counter: int  # the thread's count of nodes when it ran
-    sequence: Sequence[int]
-    windows: Sequence[Window | None]
+    sequence: Sequence[int] = ()
+    windows: Sequence[Window | None] = _NO_LINES
 
 
 class Failing:
@@ -71,18 +71,19 @@ class Failing:
 
     def remember(self, pending: Pending) -> None:
         """After a run that let its graph go: its nodes may be met again."""
-        raw, root = pending.raw, _root(pending)
+        raw, thread, made = pending.raw, threading.get_ident(), pending.made_before
         if pending.call.keep_graph:
-            self._kept = (threading.get_ident(), pending.made_before)
-        if pending.call.keep_graph or root < 0:
+            self._kept = (thread, made)
             return
-        sequence: Sequence[int] = ()
-        windows = _NO_LINES
         if raw is not None and len(raw.sequence) <= MAX_PAST_NODES:
-            sequence, windows = raw.sequence, raw.windows
-        thread, made = threading.get_ident(), pending.made_before
-        self._past.append(_Past(pending.index, thread, root, made, sequence, windows))
-        self._nodes += len(sequence)
+            latest = max(raw.sequence, default=-1)
+            past = _Past(pending.index, thread, latest, made, raw.sequence, raw.windows)
+        else:
+            past = _Past(pending.index, thread, _latest_root(pending), made)
+        if past.latest < 0:
+            return
+        self._past.append(past)
+        self._nodes += len(past.sequence)
         if len(self._past) > MAX_WITH_LINES:
             self._past[-1 - MAX_WITH_LINES].windows = _NO_LINES
         while len(self._past) > MAX_PAST or self._nodes > MAX_PAST_NODES:
@@ -182,7 +183,7 @@ class Failing:
                 continue
             gone = set(past.sequence)
             for i, n in enumerate(numbers):
-                if n >= 0 and (n in gone or (not gone and n <= past.root)):
+                if n >= 0 and (n in gone or (not gone and n <= past.latest)):
                     old[i] = past
         return old
 
@@ -203,9 +204,8 @@ class Failing:
         return next(alive, "")
 
 
-def _root(pending: Pending) -> int:
-    if pending.raw is not None:
-        return max([pending.raw.sequence[i] for i, _ in pending.raw.plan.roots], default=-1)
+def _latest_root(pending: Pending) -> int:
+    """Sequence number of the root made last; -1 when all are leaves."""
     roots = [pending.run.walked.nodes[i]._sequence_nr() for i, _ in pending.run.walked.roots]
     return max((n for n in roots if n < 1 << 63), default=-1)
 

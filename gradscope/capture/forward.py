@@ -6,7 +6,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from time import perf_counter_ns
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -17,19 +17,20 @@ from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from gradscope.capture.cuts import CUTTING, Cuts
 from gradscope.capture.dynamo import own_work, way_through
+from gradscope.capture.executions import Executions
 from gradscope.capture.held import Ticket
 from gradscope.capture.holders import Uses
 from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
-from gradscope.capture.modules import ModuleCall, ModuleTracker
+from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.mutations import Mutations
-from gradscope.capture.operands import ELEMENTWISE, Shapes, broadcast_operands
-from gradscope.capture.originals import FROM_C, original
+from gradscope.capture.operands import ELEMENTWISE, broadcast_operands
+from gradscope.capture.originals import FROM_C, TORCHS_OWN, original
 from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing, transforms_active
 from gradscope.capture.source import UserCode
 from gradscope.capture.stack import SPACING
 from gradscope.capture.stats import Collector
 from gradscope.capture.switching import SET_GRAD
-from gradscope.capture.windows import Result, ThreadRecord, Window, Windows
+from gradscope.capture.windows import Result, Window, Windows
 
 counter: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _saved_hooks: Callable[[bool], Any] = torch._C._autograd._top_saved_tensors_default_hooks
@@ -59,7 +60,7 @@ class ForwardRecorder:
         self._user = user
         self._modules = modules
         self._collector = collector
-        self._executions = 0
+        self._executions = Executions()
         self._data: tuple[Callable[[], Any], Callable[[], Any]] = (_nothing, _nothing)
 
     def retire(self) -> None:
@@ -83,8 +84,8 @@ class ForwardRecorder:
         before: int,
         after: int,
         out: object,
-        depth: int = 2,
         arguments: Iterable[Any] = (),
+        depth: int = 2,
     ) -> None:
         """Stores the window of a call that has just returned; never raises.
 
@@ -93,14 +94,13 @@ class ForwardRecorder:
             before: Counter before the call.
             after: Counter after it.
             out: What it returned.
-            depth: Frames between this one and the caller of ``function``.
             arguments: What it was called with.
+            depth: Frames between this one and the caller of ``function``.
         """
         started = perf_counter_ns()
         try:
             with NO_FUNCTIONS() if not (dispatch_modes() or tracing()) else quiet():
-                operands = broadcast_operands(*arguments) if function in ELEMENTWISE else ()
-                self._note(function, before, after, out, depth, operands)
+                self._note(function, before, after, out, sys._getframe(depth), arguments)
                 self.uses.note(arguments)
                 if self.ungraphed.followed:
                     self.ungraphed.used(arguments, out)
@@ -110,80 +110,63 @@ class ForwardRecorder:
         self.own_ns += perf_counter_ns() - started
 
     def _note(
-        self, function: Any, before: int, after: int, out: object, depth: int, operands: Shapes
+        self,
+        function: Any,
+        before: int,
+        after: int,
+        out: object,
+        caller: FrameType,
+        arguments: Iterable[Any],
     ) -> None:
         record = self.windows.here
-        caller = sys._getframe(depth + 1)
         frame = self._user.innermost(caller)
         call = self._modules.current
-        results = self._results(function, out, before, after, record)
-        code, lasti = (frame.f_code, frame.f_lasti) if frame is not None else (None, 0)
-        execution = self._execution(frame, caller, call, record)
-        hooked = _saved_hooks(False) is not None
         last = after - 1
-        window = Window(function, code, lasti, call, execution, results, last, hooked, operands)
+        window = Window(
+            function,
+            frame.f_code if frame is not None else None,
+            frame.f_lasti if frame is not None else 0,
+            call,
+            self._executions.of(frame, caller, call, record),
+            self._results(function, out, before, last),
+            last,
+            _saved_hooks(False) is not None,
+            broadcast_operands(*arguments) if function in ELEMENTWISE else (),
+        )
         if record.in_engine:  # made by hooks or recomputation, perhaps for nothing
             record.used.update(range(before, after))
-        if after - before == 1:
+        if before == last:
             record.windows[before] = window
         else:
             record.windows.update(dict.fromkeys(range(before, after), window))
-
-    def _execution(
-        self,
-        frame: FrameType | None,
-        caller: FrameType,
-        call: ModuleCall | None,
-        record: ThreadRecord,
-    ) -> int:
-        """What tells two runs of the same place apart: negative where no module call does.
-
-        Several ops of one library function share it: they run in one frame, ever further on.
-        """
-        if frame is not caller and frame is not None:
-            if call is not None and not call.is_user:
-                return call.execution
-            callee = caller
-            while callee.f_back is not frame:
-                callee = callee.f_back  # type: ignore[assignment]
-            here, reached = (id(callee), frame.f_lasti), callee.f_lasti
-            last, last_reached, execution = record.callee
-            if last != here or reached <= last_reached:
-                self._executions = execution = self._executions - 1
-            record.callee = (here, reached, execution)
-            return execution
-        self._executions -= 1
-        return self._executions
 
     def note_engine(
         self, function: Any, before: int, after: int, place: tuple[CodeType | None, int] | None
     ) -> None:
         """Stores what the engine itself made under ``create_graph``; hooks' ops are known."""
-        self._executions -= 1
         code, lasti = place or (None, 0)
-        call = self._modules.current
-        window = Window(function, code, lasti, call, self._executions, (), after - 1)
+        call, execution = self._modules.current, self._executions.new()
+        window = Window(function, code, lasti, call, execution, (), after - 1)
         windows = self.windows.here.windows
         for number in range(before, after):
             windows.setdefault(number, window)
 
-    def _results(
-        self, function: Any, out: object, before: int, after: int, record: ThreadRecord
-    ) -> tuple[Result, ...]:
+    def _results(self, function: Any, out: object, before: int, last: int) -> tuple[Result, ...]:
         if type(out) is Tensor and (
-            after - before == 1 or (function is linear and not transforms_active())
+            before == last or (function is linear and not transforms_active())
         ):  # of most calls; what ``linear`` returns was made last
             if not out.requires_grad:
                 return ()
             ticket = self._ticket(function, out) if self.values else None
-            return ((after - 1, out.output_nr, 0, ticket),)
+            return ((last, out.output_nr, 0, ticket),)
         outs = out if isinstance(out, tuple | list) else (out,)
         found = []
+        record = self.windows.here
         for position, tensor in enumerate(outs[:MAX_OUTPUTS]):
             if not isinstance(tensor, Tensor) or not tensor.requires_grad:
                 continue
             made_by = before
-            if after - before > 1:
+            if before != last:
                 node = tensor.grad_fn
                 made_by = node._sequence_nr() if node is not None else -1
                 record.touched += 1
@@ -272,7 +255,8 @@ class ForwardMode(TorchFunctionMode):
     ) -> Any:
         """Runs ``func`` unchanged and notes it when it made nodes."""
         recorder = self.recorder
-        if type(func) not in FROM_C:
+        kind = type(func)
+        if kind not in FROM_C and (kind is not FunctionType or func not in TORCHS_OWN):
             func = recorder.called(func, sys._getframe(1))
         if not recorder.recording:
             return func(*args, **kwargs) if kwargs else func(*args)
@@ -292,7 +276,7 @@ class ForwardMode(TorchFunctionMode):
         after = counter()
         if after != before and func not in RUNS_ENGINE:
             given = (*args, *kwargs.values()) if kwargs else args
-            recorder.note(func, before, after, out, arguments=given)
+            recorder.note(func, before, after, out, given)
         elif func in CUTTING or (args and recorder.cuts.wants(args)):
             recorder.cuts.saw(func, args, out)
         return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter, setitem
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from gradscope.capture.reduce import (
     exact_norms,
     extent,
     kind_of,
+    number_of,
     reduce_one,
     reduce_rows,
     row_of,
@@ -37,16 +39,18 @@ SMALL = 16_384  # elements; at or below, grouping is cheaper than a reduction pe
 GROUP_ELEMENTS = 1 << 16  # so many fit into the cache while a group is reduced
 WAITING_ELEMENTS = 1 << 19  # at most so many wait
 MAX_GROUPS = 2048
+_like = attrgetter("shape", "dtype", "device", "layout")  # equal for tensors that can be stacked
 UNMEASURED = "tensors that could not be measured"
 
 
 class _Group:
     """Tensors of one kind that wait to be reduced together."""
 
-    __slots__ = ("count", "keys", "kind", "limit", "sinks", "tensors")
+    __slots__ = ("count", "keys", "kind", "limit", "number", "sinks", "tensors")
 
     def __init__(self, kind: Kind, limit: int) -> None:
         self.kind = kind
+        self.number = number_of(kind)
         self.count = kind.template.count
         self.limit = limit  # tensors; 0: none waits
         self.clear()
@@ -98,9 +102,9 @@ class Groups:
 
     def put_alike(self, tensors: Sequence[Tensor], sinks: Sequence[Any], key: object) -> bool:
         """The same for copies; False, and nothing done, unless they belong into one known group."""
-        like = _like(tensors[0])
-        group = self._groups.get(like)
-        if group is None or not group.limit or any(_like(tensor) != like for tensor in tensors):
+        likes = set(map(_like, tensors))
+        group = self._groups.get(likes.pop()) if len(likes) == 1 else None
+        if group is None or not group.limit:
             return False
         group.tensors += tensors
         group.sinks += sinks
@@ -151,28 +155,30 @@ class Groups:
         self.waiting -= len(tensors) * group.count
         try:
             with _DisableAutocast():
-                self._reduce(group.kind, tensors, sinks, keys)
+                self._reduce(group, tensors, sinks, keys)
         except BaseException as error:
             let_pass(error)
             self._drop(UNMEASURED, len(tensors))
 
-    def _reduce(self, kind: Kind, tensors: list[Tensor], sinks: list[Any], keys: list[Any]) -> None:
+    def _reduce(
+        self, group: _Group, tensors: list[Tensor], sinks: list[Any], keys: list[Any]
+    ) -> None:
+        kind = group.kind
         rows = torch.stack(tensors).reshape(len(tensors), -1)
         if rows.device.type != "cpu":
             reduced = reduce_rows(rows)
             numbers = torch.stack([r.to(reduced[0].dtype) for r in reduced], dim=1)
             self._elsewhere.append(OnDevice(kind, sinks, keys, numbers))
             return
-        norms, lows, highs = (numbers.tolist() for numbers in extent(rows))
+        norms, lows, highs = map(Tensor.tolist, extent(rows))
         doubtful = not (min(norms) > kind.tiny and math.isfinite(sum(norms)))
         if doubtful:
             extents = zip(norms, lows, highs, strict=True)
             inexact = [i for i, row in enumerate(extents) if is_doubtful(kind, *row)]
             for i, norm in zip(inexact, exact_norms(rows[inexact]).tolist(), strict=True):
                 norms[i] = norm
-        found = rows_of(kind, norms, lows, highs, count_nonzeros(rows).tolist())
-        for sink, key, row in zip(sinks, keys, found, strict=True):
-            sink[key] = row
+        found = rows_of(group.number, norms, lows, highs, count_nonzeros(rows).tolist())
+        list(map(setitem, sinks, keys, found))
         if doubtful:
             for norm, tensor, sink, key in zip(norms, tensors, sinks, keys, strict=True):
                 if not math.isfinite(norm):
@@ -193,8 +199,3 @@ class Groups:
                 sink[key] = row_on_cpu(kind, dense, reduced, repeats)
             else:
                 self._elsewhere.append(on_device(kind, dense, reduced, repeats, sink, key))
-
-
-def _like(tensor: Tensor) -> tuple[object, ...]:
-    """Equal for tensors that can be stacked."""
-    return tensor.shape, tensor.dtype, tensor.device, tensor.layout

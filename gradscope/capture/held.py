@@ -11,22 +11,25 @@ user's keeps all of its storage alive, and the engine from reusing it as it does
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator
-from itertools import repeat
+from collections.abc import Container, Iterable, Iterator
+from itertools import chain, compress, repeat
+from operator import not_
 from sys import getrefcount
 from typing import Any
 
 from torch import Tensor
 
+from gradscope.capture.quiet import NO_FUNCTIONS, dispatch_modes, transforms_active
+
 LIGHT = 4096  # elements; at or below, a copy is held
 HELD_ELEMENTS = 1 << 24  # at most so many are held altogether: 64 MB of float32
-HEARD_ELEMENTS = 1 << 22  # of one backward
+HEARD_ELEMENTS = 1 << 22  # in one batch
 
 # Where the numbers of one tensor arrive: empty until they are known, then a row for ``measured``.
 Ticket = bytearray
 Waiting = tuple[Tensor, Any, Any]  # a tensor, sink and key
 _WHOLE = slice(None)
-_REFERRED = 2  # by the entry that holds it and by the call that asks
+_REFERRED = 3  # by the entry that holds it, by a list of all, and by the call that asks
 
 
 class Batch:
@@ -46,10 +49,19 @@ class Batch:
         self.elements = 0
         self._flat: list[Any] = []  # a copy, its key, ...; both at once, for interrupts
 
-    def add(self, tensor: Tensor, elements: int, key: object) -> None:
-        """Holds a copy of a gradient."""
-        self._flat += (tensor.clone(), key)
-        self.elements += elements
+    def hold(self, gradient: Tensor | None, key: object) -> bool:
+        """Holds a copy of a small plain gradient; False, and nothing done, where it may not."""
+        if type(gradient) is not Tensor or self.elements > HEARD_ELEMENTS:
+            return False
+        if dispatch_modes() or transforms_active():
+            return False
+        with NO_FUNCTIONS():
+            count = gradient.numel()
+            if count > LIGHT or not count or gradient.requires_grad or gradient.is_nested:
+                return False
+            self._flat += (gradient.clone(), key)
+        self.elements += count
+        return True
 
     def keys(self) -> list[Any]:
         """The keys of all gradients."""
@@ -63,14 +75,6 @@ class Batch:
         """All of them, which are then let go of."""
         flat, self._flat, self.elements = self._flat, [], 0
         return zip(flat[::2], repeat(self.sink), flat[1::2], strict=False)
-
-
-def light_count(gradient: Tensor) -> int:
-    """Elements of a gradient that may be held; 0 where it may not."""
-    if type(gradient) is not Tensor or gradient.requires_grad or gradient.is_nested:
-        return 0
-    count = gradient.numel()
-    return count if count <= LIGHT else 0
 
 
 class Held:
@@ -100,20 +104,19 @@ class Held:
 
     def prune(self) -> None:
         """Lets go of what nobody wants any more."""
-        values = self._values
-        wanted = [i for i in range(2, len(values), 3) if getrefcount(values[i]) > _REFERRED]
-        self._values = [part for i in wanted for part in values[i - 2 : i + 1]]
-        self._batches = [b for b in self._batches if getrefcount(b.sink) > _REFERRED]
-        self.elements = sum(self._values[1::3])
-        self.elements += sum(batch.elements for batch in self._batches)
+        tickets = self._values[2::3]
+        wanted = [count > _REFERRED for count in map(getrefcount, tickets)]
+        self._values = _flat(compress(_triples(self._values), wanted))
+        sinks = [batch.sink for batch in self._batches]
+        wanted = [count > _REFERRED for count in map(getrefcount, sinks)]
+        self._batches = list(compress(self._batches, wanted))
+        self.elements = sum(self._values[1::3]) + sum([b.elements for b in self._batches])
 
     def values(self, tickets: Container[int]) -> Iterator[Waiting]:
         """The values with these tickets, by id; they are held no longer."""
-        found: list[tuple[Tensor, int, Ticket]] = []
-        others: list[tuple[Tensor, int, Ticket]] = []
-        for value in _triples(self._values):
-            (found if id(value[2]) in tickets else others).append(value)
-        self._values = [part for value in others for part in value]
+        chosen = [id(ticket) in tickets for ticket in self._values[2::3]]
+        found = list(compress(_triples(self._values), chosen))
+        self._values = _flat(compress(_triples(self._values), map(not_, chosen)))
         for data, count, ticket in found:
             self.elements -= count
             yield data, ticket, _WHOLE
@@ -133,7 +136,7 @@ class Held:
             batch = batches.popleft()
             self.elements -= batch.elements
             yield from batch.take()
-        self._values = [part for value in values for part in value]
+        self._values = _flat(values)
         self._batches = list(batches)
 
     def take(self) -> Iterator[Waiting]:
@@ -149,3 +152,7 @@ class Held:
 
 def _triples(flat: list[Any]) -> Iterator[tuple[Tensor, int, Ticket]]:
     return zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+
+
+def _flat(triples: Iterable[tuple[Tensor, int, Ticket]]) -> list[Any]:
+    return list(chain.from_iterable(triples))

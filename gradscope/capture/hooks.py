@@ -28,29 +28,39 @@ class Hooks:
 
     What stays behind in a node is an empty dict. The hooks are not told which node they are called
     at; ``torch._C._current_autograd_node`` tells.
+
+    Attributes:
+        registering: Those to which hooks are being added.
+        key: Of all of them in the dict of their node.
+        hook: That is being added.
+        dicts: Those that they are in.
     """
 
     registering: ClassVar[Hooks | None] = None
 
     def __init__(self) -> None:
-        self._key = next(_keys)
-        self._hook: Any = None  # that is being registered
-        self._dicts: list[dict[int, Any]] = []
+        self.key = next(_keys)
+        self.hook: Any = None
+        self.dicts: list[dict[int, Any]] = []
         self._handles: list[Any] = []
 
     def before(self, nodes: Iterable[Any], hook: Callable[..., None]) -> None:
         """Has a hook called with the gradients that each of the nodes received."""
-        Hooks.registering, self._hook = self, hook
+        Hooks.registering, self.hook = self, hook
         for node in nodes:
-            self._keep(node.register_prehook(hook))
-        Hooks.registering = self._hook = None
+            handle = node.register_prehook(hook)
+            if handle is not None:  # ``without_handles`` is not installed
+                self._handles.append(handle)
+        Hooks.registering = self.hook = None
 
     def after(self, nodes: Iterable[Any], hook: Callable[..., None]) -> None:
         """Has a hook called with the gradients that each of the nodes sent, and received."""
-        Hooks.registering, self._hook = self, hook
+        Hooks.registering, self.hook = self, hook
         for node in nodes:
-            self._keep(node.register_hook(hook))
-        Hooks.registering = self._hook = None
+            handle = node.register_hook(hook)
+            if handle is not None:
+                self._handles.append(handle)
+        Hooks.registering = self.hook = None
 
     def before_single(self, nodes: Iterable[Any], hook: Callable[[Tensor | None], None]) -> None:
         """Has a hook called with the one gradient that each received, as a tensor's hook is.
@@ -58,33 +68,21 @@ class Hooks:
         The cheapest, but a dict for each time stays behind: for nodes that run only once.
         """
         carrier = torch.empty(0)
-        held = carrier._backward_hooks = {self._key: hook}
-        self._dicts.append(held)
+        held = carrier._backward_hooks = {self.key: hook}
+        self.dicts.append(held)
         for node in nodes:
             node._register_hook_dict(carrier)
         carrier._backward_hooks = None
 
     def remove(self) -> None:
         """Removes them all."""
-        for hooks in self._dicts:
-            hooks.pop(self._key, None)
+        key = self.key
+        for hooks in self.dicts:
+            hooks.pop(key, None)
         for handle in self._handles:
             handle.remove()
-        self._dicts.clear()
+        self.dicts.clear()
         self._handles.clear()
-
-    def take(self, hooks: dict[int, Any] | None, hook: object) -> dict[int, Any] | None:
-        """Adds the hook to those of a node; None when it is not the one being registered."""
-        if hook is not self._hook:
-            return None
-        found = NodeHooks() if hooks is None else hooks
-        found[self._key] = hook
-        self._dicts.append(found)
-        return found
-
-    def _keep(self, handle: Any) -> None:
-        if handle is not None:  # ``without_handles`` is not installed
-            self._handles.append(handle)
 
 
 def without_handles(undo: ExitStack) -> None:
@@ -96,8 +94,12 @@ def _asking(original: Callable[..., Any]) -> Any:
     @way_through
     def _register_hook(backward_hooks: Any, hook: Any) -> Any:
         here = Hooks.registering
-        ours = here.take(backward_hooks, hook) if here is not None else None
-        return original(backward_hooks, hook) if ours is None else (ours, None)
+        if here is None or hook is not here.hook:
+            return original(backward_hooks, hook)
+        hooks = NodeHooks() if backward_hooks is None else backward_hooks
+        hooks[here.key] = hook
+        here.dicts.append(hooks)
+        return hooks, None
 
     return staticmethod(_register_hook)
 

@@ -63,9 +63,13 @@ class Labels:
             names: The user's names when they were read already.
             frame: Where to read them otherwise.
         """
-        windows = [window for window in raw.windows if window is not None]
-        key = raw.plan, hash(tuple([(id(window.code), window.lasti) for window in windows]))
-        modules = {window.call.root_id for window in windows if window.call is not None}
+        places: list[int] = []
+        modules: set[int] = set()
+        for window in filter(None, raw.windows):
+            places += (id(window.code), window.lasti)
+            if window.call is not None:
+                modules.add(window.call.site.root.id)
+        key = raw.plan, hash(tuple(places))
         known = self._known.get(key)
         if known is None or not modules <= known.sought:
             names = names or self.scan(frame)
@@ -80,7 +84,7 @@ class Labels:
 
 def name_results(names: Names, run: BackwardRun) -> dict[Slot, str]:
     """Which node of the graph made each named tensor."""
-    index = {node: i for i, node in enumerate(run.walked.nodes)}
+    index = run.walked.ids
     found: dict[Slot, str] = {}
     for name, tensor in names.results:
         node = index.get(tensor.grad_fn)

@@ -17,9 +17,9 @@ def raw_graph(run: BackwardRun, forward: ForwardRecorder, *, all_shapes: bool = 
             tell it.
     """
     nodes, plan = run.walked.nodes, run.plan
-    sequence = [node._sequence_nr() for node in nodes]
-    for i in plan.leaves:
-        sequence[i] = -1
+    sequence = [-1] * len(nodes)
+    for i in plan.made:
+        sequence[i] = nodes[i]._sequence_nr()
     return RawGraph(
         plan=plan,
         sequence=sequence,
@@ -33,11 +33,11 @@ def raw_graph(run: BackwardRun, forward: ForwardRecorder, *, all_shapes: bool = 
 
 def _shapes(run: BackwardRun, of_all: bool) -> dict[int, tuple[int, ...]]:
     """Of what views and transposes receive, or of what every node does."""
-    nodes, plan = run.walked.nodes, run.plan
-    asked = range(len(nodes)) if of_all else [i for i in plan.plumbing if i not in plan.turned]
-    known = ((i, m[0]) for i in asked if (m := nodes[i]._input_metadata))
-    shapes = {i: tuple(of.shape) for i, of in known if not of.is_nested_tensor}
-    if not of_all:
-        for i, position in plan.turned.items():
-            shapes[i] = tuple(run.variables[position][1].shape[::-1])
+    nodes, plan, variables = run.walked.nodes, run.plan, run.variables
+    turned = {} if of_all else plan.turned
+    shapes = {i: tuple(variables[leaf].shape[::-1]) for i, leaf in turned.items()}
+    for i in range(len(nodes)) if of_all else plan.viewed:
+        metadata = nodes[i]._input_metadata
+        if metadata and not metadata[0].is_nested_tensor:
+            shapes[i] = tuple(metadata[0].shape)
     return shapes

@@ -1,4 +1,4 @@
-"""Which module call is running: a stack of calls per thread, kept by torch's global hooks."""
+"""Which module call is running in each thread, and inside which: kept by torch's global hooks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -27,52 +28,78 @@ MAX_NAMINGS = 64  # readings of the user's variables; one usually names all modu
 MAX_ROOTS = 4096
 
 
+class Root:
+    """A module that is called from outside any module.
+
+    Attributes:
+        module: To be named from the user's variables.
+        id: Its ``id``, valid while it lives.
+        kind: Its class.
+        name: What the user called it when it was first called; may be empty.
+        site: Its own.
+        sites: Of its submodules, by their ``id``; None until one is called.
+    """
+
+    __slots__ = ("id", "kind", "module", "name", "site", "sites")
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        self.module = weakref.ref(module)
+        self.id = id(module)
+        self.kind = type(module)
+        self.name = name
+        self.site = Site(self.module, "", (self.kind.__name__,), self)
+        self.sites: dict[int, Site] | None = None
+
+    def read(self) -> dict[int, Site]:
+        """Where each of its submodules is."""
+        module = self.module()
+        places = submodules(module) if module is not None else ()
+        self.sites = {id(m): Site(weakref.ref(m), path, types, self) for path, types, m in places}
+        return self.sites
+
+
+class Site(NamedTuple):
+    """Where a module is in the tree below the root of its call stack.
+
+    Attributes:
+        module: The module; tells a reused id.
+        path: Path below the root: empty for the root itself.
+        types: Class names from the root down to this module.
+        root: The outermost module of the call stack.
+    """
+
+    module: weakref.ref[nn.Module]
+    path: str
+    types: tuple[str, ...]
+    root: Root
+
+
 class ModuleCall:
     """One call of one module.
 
     Attributes:
         serial: Unique per call, rising.
-        root: The outermost module of the call stack, to be named from the user's variables.
-        root_id: Its ``id``, valid while it lives.
-        root_name: What the user called it when it was first called; may be empty.
-        path: Path below the root: empty for the root itself.
-        types: Class names from the root down to this module.
-        execution: The outermost library module that the user's line called: what one execution
-            of that line is known by.
+        site: Where the module is.
+        parent: The call that this one was made in.
+        execution: What one execution of the user's line is known by: the outermost library module
+            that it called; 0 where the user's own ``forward`` runs.
     """
 
-    __slots__ = (
-        "execution",
-        "is_user",
-        "module_id",
-        "parent",
-        "path",
-        "root",
-        "root_id",
-        "root_name",
-        "serial",
-        "types",
-    )
+    __slots__ = ("execution", "parent", "serial", "site")
 
-    def __init__(
-        self,
-        serial: int,
-        module: nn.Module,
-        place: tuple[str, tuple[str, ...]],
-        parent: ModuleCall | None,
-        is_user: bool,
-        name: str = "",
-    ) -> None:
+    def __init__(self, serial: int, site: Site, parent: ModuleCall | None, is_user: bool) -> None:
         self.serial = serial
-        self.module_id = id(module)
-        self.path, self.types = place
+        self.site = site
         self.parent = parent
-        self.root: weakref.ref[nn.Module] = parent.root if parent else weakref.ref(module)
-        self.root_id: int = parent.root_id if parent else id(module)
-        self.root_name: str = parent.root_name if parent else name
-        self.is_user = is_user
-        inside_library = parent is not None and not parent.is_user
-        self.execution: int = parent.execution if parent and inside_library else serial
+        self.execution: int = (
+            0 if is_user else (parent.execution if parent is not None else 0) or serial
+        )
+
+
+class _Local(threading.local):
+    """The innermost running call of each thread."""
+
+    current: ModuleCall | None = None
 
 
 class ModuleTracker:
@@ -99,11 +126,10 @@ class ModuleTracker:
         self._lock = threading.Lock()
         self._away = 1  # who wants the hooks away: at first nobody has installed them
         self._handles: list[Any] = []
-        self._local = threading.local()
-        self._serial = 0
-        self._places: dict[int, tuple[weakref.ref[nn.Module], dict[int, Any]]] = {}
+        self._local = _Local()
+        self._serials = count(1)
         self._user_types: dict[type, bool] = {}
-        self._roots: dict[int, tuple[weakref.ref[nn.Module], str]] = {}
+        self._roots: dict[int, Root] = {}
         self._parameters: dict[int, tuple[weakref.ref[Tensor], str]] = {}
         self._named: dict[int, tuple[weakref.ref[nn.Module], str]] = {}  # called or not
 
@@ -147,15 +173,14 @@ class ModuleTracker:
     @property
     def current(self) -> ModuleCall | None:
         """The innermost running call of this thread."""
-        stack = getattr(self._local, "stack", None)
-        return stack[-1][1] if stack else None
+        return self._local.current
 
     def roots(self) -> Iterator[tuple[str, nn.Module]]:
         """The modules that were called from outside any module and are alive, with their names."""
-        for reference, name in list(self._roots.values()):
-            module = reference()
+        for root in list(self._roots.values()):
+            module = root.module()
             if module is not None:
-                yield name or type(module).__name__, module
+                yield root.name or root.kind.__name__, module
 
     def names(self) -> Iterator[tuple[str, nn.Module | Tensor]]:
         """Names by which modules were called, and of the parameters of those that are gone."""
@@ -167,58 +192,53 @@ class ModuleTracker:
 
     @own_work
     def _enter(self, module: nn.Module, _args: object) -> None:
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return
-        stack = getattr(self._local, "stack", None)
-        if stack is None:
-            stack = self._local.stack = []
-        call = None
+        local = self._local
         try:
-            call = self._call(module, stack[-1][1] if stack else None)
+            local.current = self._call(module, local.current)
         except BaseException as error:
             recover(error)
             self.failures += 1
-        stack.append((id(module), call))
 
     @own_work
     def _leave(self, module: nn.Module, _args: object, _result: object) -> None:
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return
-        stack = getattr(self._local, "stack", None) or []
-        key = id(module)
-        if stack and stack[-1][0] == key:
-            stack.pop()
-        elif any(entry[0] == key for entry in stack):
-            while stack.pop()[0] != key:
-                pass
+        local = self._local
+        call = local.current
+        while call is not None and call.site.module() is not module:
+            call = call.parent
+        if call is not None:
+            local.current = call.parent
 
     def _call(self, module: nn.Module, parent: ModuleCall | None) -> ModuleCall:
-        self._serial += 1
-        name = ""
-        if parent is None:
-            name = self._meet_root(module)
-            place: tuple[str, tuple[str, ...]] = ("", (type(module).__name__,))
-        else:
-            place = self._place(module, parent)
-        return ModuleCall(self._serial, module, place, parent, self._is_user(type(module)), name)
+        site = self._site(module, parent.site) if parent is not None else self._root(module).site
+        is_user = self._user_types.get(type(module))
+        if is_user is None:
+            is_user = self._meet_type(type(module))
+        return ModuleCall(next(self._serials), site, parent, is_user)
 
-    def _meet_root(self, module: nn.Module) -> str:
-        """Reads a root's name while the frame that calls it is still there."""
+    def _root(self, module: nn.Module) -> Root:
         known = self._roots.get(id(module))
-        if known is not None and known[0]() is module:
-            return known[1]
+        if known is not None and known.module() is module and known.kind is type(module):
+            return known
+        return self._meet_root(module)
+
+    def _meet_root(self, module: nn.Module) -> Root:
+        """Reads a root's name while the frame that calls it is still there."""
         if len(self._roots) > MAX_ROOTS:
-            self._roots = {k: r for k, r in self._roots.items() if r[0]() is not None}
+            self._roots = {k: r for k, r in self._roots.items() if r.module() is not None}
             alive = [(k, p) for k, p in self._parameters.items() if p[0]() is not None]
             self._parameters = dict(alive)
         name = self._name(module)
-        self._roots[id(module)] = (weakref.ref(module), name)
+        root = self._roots[id(module)] = Root(module, name)
         with quiet():
             self.holders.read(name or type(module).__name__, module)
             for path, parameter in named_parameters(module):
                 found = f"{name or type(module).__name__}.{path}"
                 self._parameters[id(parameter)] = (weakref.ref(parameter), found)
-        return name
+        return root
 
     def _name(self, module: nn.Module) -> str:
         named = self._named.get(id(module))
@@ -230,30 +250,20 @@ class ModuleTracker:
             named = self._named.get(id(module))
         return named[1] if named is not None and named[0]() is module else ""
 
-    def _place(self, module: nn.Module, parent: ModuleCall) -> tuple[str, tuple[str, ...]]:
-        """Path and types of a module below the root of its call stack."""
-        root = parent.root()
-        known = self._places.get(id(root))
-        if root is not None and (known is None or known[0]() is not root):
-            known = self._places[id(root)] = (weakref.ref(root), _paths(root))
-        if known is not None:
-            found = known[1].get(id(module))
-            if found is not None and found[0]() is module:
-                return found[1], found[2]
+    def _site(self, module: nn.Module, parent: Site) -> Site:
+        """Where a module is that was called in another's call."""
+        sites = parent.root.sites
+        if sites is None:
+            sites = parent.root.read()
+        site = sites.get(id(module))
+        if site is not None and site.module() is module:
+            return site
         name = type(module).__name__  # created during the call
         path = f"{parent.path}.{name}" if parent.path else name
-        return path, (*parent.types, name)
+        return Site(weakref.ref(module), path, (*parent.types, name), parent.root)
 
-    def _is_user(self, cls: type) -> bool:
-        known = self._user_types.get(cls)
-        if known is None:
-            code = getattr(getattr(cls, "forward", None), "__code__", None)
-            known = self._user_types[cls] = code is not None and self._is_user_code(code)
-        return known
-
-
-def _paths(root: nn.Module) -> dict[int, tuple[weakref.ref[nn.Module], str, tuple[str, ...]]]:
-    """Per submodule: a reference to tell a reused id, its path, the class names down to it."""
-    return {
-        id(module): (weakref.ref(module), path, types) for path, types, module in submodules(root)
-    }
+    def _meet_type(self, cls: type) -> bool:
+        """Whether a class of modules has a ``forward`` of the user's."""
+        code = getattr(getattr(cls, "forward", None), "__code__", None)
+        is_user = self._user_types[cls] = code is not None and self._is_user_code(code)
+        return is_user

@@ -12,6 +12,8 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import chain
+from operator import attrgetter, itemgetter
 from time import perf_counter_ns
 from types import FrameType
 from typing import Any
@@ -31,15 +33,31 @@ MAX_OPTIMIZERS = 1000
 MAX_CONSTRUCTORS = 16  # frames of one object's constructors, subclass by subclass
 
 MAX_ADDED = 200  # groups that join one optimizer later
+_PARAMETERS = itemgetter("params")
+_IS_LEAF = attrgetter("is_leaf")
 
 Line = Callable[..., Source | None]  # the user's line at or above a frame
 _See = Callable[[Optimizer, FrameType], None]
 
 
-class _Entry:
-    """One optimizer while the run goes on."""
+class Entry:
+    """One optimizer while the run goes on.
 
-    __slots__ = ("added", "after_step", "label", "leaves", "optimizer", "source", "steps")
+    Attributes:
+        label: ``SGD``, or ``SGD#2`` for the second one.
+        leaves: Its parameters when it was looked at last; replaced, never changed, with them.
+    """
+
+    __slots__ = (
+        "_labelled",
+        "added",
+        "after_step",
+        "label",
+        "leaves",
+        "optimizer",
+        "source",
+        "steps",
+    )
 
     def __init__(self, label: str, optimizer: Optimizer) -> None:
         self.label = label
@@ -49,6 +67,25 @@ class _Entry:
         self.leaves: list[Leaf] = []
         self.added: list[tuple[Source | None, int, list[Leaf]]] = []
         self.steps = 0
+        self._labelled: list[Leaf] = []
+
+    def look(self, optimizer: Optimizer, leaves: Leaves) -> list[Tensor]:
+        """Finds the leaves among the parameters that the optimizer has now; returns these."""
+        given = list(chain.from_iterable(map(_PARAMETERS, optimizer.param_groups)))
+        known = leaves.all_known(given)
+        if known is not None and known == self.leaves and all(map(_IS_LEAF, given)):
+            return given
+        met = [(leaf, p) for p in given if _is_leaf(p) and (leaf := leaves.get(p)) is not None]
+        self.leaves = [leaf for leaf, _ in met]
+        return [p for _, p in met]
+
+    def label_leaves(self, leaves: list[Leaf]) -> None:
+        """Lets leaves that were stepped on know by whom."""
+        if self._labelled is not leaves:
+            for leaf in leaves:
+                if self.label not in leaf.optimizers:
+                    leaf.optimizers.append(self.label)
+            self._labelled = leaves
 
 
 class Optimizers:
@@ -72,9 +109,9 @@ class Optimizers:
         self._active = True
         self._leaves = leaves
         self._line = line
-        self._known: weakref.WeakKeyDictionary[Optimizer, _Entry] = weakref.WeakKeyDictionary()
-        self._entries: list[_Entry] = []
-        self._unmet: list[_Entry] = []
+        self._known: weakref.WeakKeyDictionary[Optimizer, Entry] = weakref.WeakKeyDictionary()
+        self._entries: list[Entry] = []
+        self._unmet: list[Entry] = []
         self._counts: dict[str, int] = {}
 
     def install(self, undo: ExitStack) -> None:
@@ -91,11 +128,11 @@ class Optimizers:
         """``SGD``, or ``SGD#2`` for the second one."""
         return self._entry(optimizer).label
 
-    def stepping(self, optimizer: Optimizer) -> tuple[list[Leaf], list[Tensor]]:
-        """Counts a step that begins; returns the leaves it may change, with their tensors."""
+    def stepping(self, optimizer: Optimizer) -> tuple[Entry, list[Tensor]]:
+        """Counts a step that begins; returns with it the tensors of the leaves it may change."""
         entry = self._entry(optimizer)
         entry.steps += 1
-        return self._look(entry, optimizer)
+        return entry, entry.look(optimizer, self._leaves)
 
     def meet(self) -> None:
         """Registers the parameters of the optimizers made since the last time."""
@@ -103,7 +140,7 @@ class Optimizers:
         for entry in unmet:
             optimizer = entry.optimizer()
             if optimizer is not None:
-                self._look(entry, optimizer)
+                entry.look(optimizer, self._leaves)
 
     def finish(self) -> None:
         """At the end of the run: looks at those that are alive once more."""
@@ -127,17 +164,12 @@ class Optimizers:
             for entry in self._entries
         )
 
-    def _look(self, entry: _Entry, optimizer: Optimizer) -> tuple[list[Leaf], list[Tensor]]:
-        met = [(self._leaves.get(p), p) for p in _parameters(optimizer)]
-        entry.leaves = [leaf for leaf, _ in met if leaf is not None]
-        return entry.leaves, [p for leaf, p in met if leaf is not None]
-
-    def _entry(self, optimizer: Optimizer) -> _Entry:
+    def _entry(self, optimizer: Optimizer) -> Entry:
         entry = self._known.get(optimizer)
         if entry is None:
             name = type(optimizer).__name__
             count = self._counts[name] = self._counts.get(name, 0) + 1
-            entry = _Entry(name if count == 1 else f"{name}#{count}", optimizer)
+            entry = Entry(name if count == 1 else f"{name}#{count}", optimizer)
             self._known[optimizer] = entry
             if len(self._entries) < MAX_OPTIMIZERS:
                 self._entries.append(entry)
@@ -182,7 +214,7 @@ class Optimizers:
         entry = self._known.get(optimizer)
         if entry is None or not entry.steps or len(entry.added) >= MAX_ADDED:
             return
-        met = [self._leaves.get(p) for p in _held_by(optimizer.param_groups[-1])]
+        met = [self._leaves.get(p) for p in optimizer.param_groups[-1]["params"] if _is_leaf(p)]
         leaves = [leaf for leaf in met if leaf is not None]
         entry.added.append((self._line(frame), self.last_step, leaves))
 
@@ -201,12 +233,8 @@ def _caller(frame: FrameType, made: object) -> FrameType:
     return caller
 
 
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in _held_by(group)]
-
-
-def _held_by(group: dict[str, Any]) -> list[Tensor]:
-    return [p for p in group["params"] if isinstance(p, Tensor) and p.is_leaf]
+def _is_leaf(parameter: object) -> bool:
+    return isinstance(parameter, Tensor) and parameter.is_leaf
 
 
 def learning_rate(optimizer: Optimizer) -> float:

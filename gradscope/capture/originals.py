@@ -33,7 +33,7 @@ MAX_KNOWN = 10_000
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _ASKS = handle_torch_function.__code__
 
-_torchs_own: set[Any] = set()
+TORCHS_OWN: set[Any] = set()  # functions met; only those of Python's own kind may be looked up
 _found: dict[CodeType, Any] = {}
 
 
@@ -44,15 +44,9 @@ def original(function: Any, asking: FrameType | None) -> Any:
         function: What the mode was told.
         asking: The frame that called the mode.
     """
-    if type(function) is FunctionType and function in _torchs_own:
-        return function
-    return _meet(function, asking)
-
-
-def _meet(function: Any, asking: FrameType | None) -> Any:
     if type(function) is FunctionType and function.__code__.co_filename.startswith(_TORCH):
-        if len(_torchs_own) < MAX_KNOWN:
-            _torchs_own.add(function)
+        if len(TORCHS_OWN) < MAX_KNOWN:
+            TORCHS_OWN.add(function)
         return function
     called = asking.f_back if asking is not None and asking.f_code is _ASKS else None
     if called is None or not called.f_code.co_filename.startswith(_TORCH):

@@ -83,8 +83,8 @@ class Pause:
         @functools.wraps(original)
         @way_through
         def marked(*args: Any) -> Any:
-            below = _len_torch_function_stack() - 1
-            mode = _get_function_stack_at(below) if below >= 0 else None
+            depth = _len_torch_function_stack()
+            mode = _get_function_stack_at(depth - 1) if depth else None
             if type(mode) is not ForwardMode or not self._active:
                 return original(*args)
             _pop_torch_function_stack()
@@ -109,9 +109,10 @@ class Pause:
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            self.put_back()
             if len(args) <= 1 and not kwargs and _is_torchs_own(optimizer):
                 self._take_off()
+            else:
+                self.put_back()
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -148,11 +149,11 @@ class Pause:
 
     def _take_top(self) -> bool:
         """Takes the mode off if it is on top."""
-        below = _len_torch_function_stack() - 1
-        mode = _get_function_stack_at(below) if below >= 0 else None
+        depth = _len_torch_function_stack()
+        mode = _get_function_stack_at(depth - 1) if depth else None
         if not isinstance(mode, ForwardMode) or mode.recorder is not self._recorder:
             return False
-        self._recorder.windows.here.paused = (below, mode)
+        self._recorder.windows.here.paused = (depth - 1, mode)
         _pop_torch_function_stack()
         return True
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch.autograd.function import BackwardCFunction
 
-from gradscope.capture.walk import PLUMBING, Walked
+from gradscope.capture.walk import NOWHERE, PLUMBING, Walked
 
 MAX_KNOWN_NODES = 200_000  # of all plans together
 Edge4 = tuple[int, int, int, int]  # source, slot, target, output_nr
@@ -43,11 +43,14 @@ class Plan:
         edges: ``(source, slot, target, output_nr)``.
         roots: ``(node, output_nr)`` of what backward starts from.
         truncated: Nodes that were not walked.
+        fan_outs: As in ``Walked``, like ``targets`` and ``output_nrs``.
         leaves: ``AccumulateGrad`` nodes and how often each is used.
+        made: The other nodes.
         plumbing: Views and transposes.
         turned: Those of them that transpose a leaf, whose shape tells theirs: node, and which
             of ``leaves`` it is.
-        passes: Those of them that send on exactly what they receive: no need to listen.
+        viewed: The others.
+        passes: Those of all of them that send on exactly what they receive: no need to listen.
         single: Nodes that are torch's own and have one output.
         meeting: Edges that meet others, or what backward starts from, at one output.
         slots: ``(node, 0)`` of every node.
@@ -60,9 +63,9 @@ class Plan:
     def __init__(self, walked: Walked, types: list[type]) -> None:
         self.types = types
         self.ops = [_op_name(node) for node in walked.nodes]
-        self.flat_edges = walked.flat_edges
-        parts = [iter(walked.flat_edges)] * 4
-        self.edges: list[Edge4] = list(zip(*parts, strict=True))
+        self.fan_outs, self.targets = walked.fan_outs, walked.targets
+        self.output_nrs = walked.output_nrs
+        self.edges = _edges(walked)
         self.roots = walked.roots
         self.truncated = walked.truncated
         fan_in, fan_out = [0] * len(types), [0] * len(types)
@@ -71,6 +74,7 @@ class Plan:
             fan_out[source] += 1
         self._unnamed = [i for i, kind in enumerate(types) if kind.__name__ == _UNNAMED]
         self.leaves = {i: fan_in[i] for i, op in enumerate(self.ops) if op == "AccumulateGrad"}
+        self.made = [i for i in range(len(types)) if i not in self.leaves]
         self.plumbing = [i for i, op in enumerate(self.ops) if op in PLUMBING]
         positions = {leaf: position for position, leaf in enumerate(self.leaves)}
         self.turned = {
@@ -78,6 +82,7 @@ class Plan:
             for source, _, target, _ in self.edges
             if self.ops[source] == "TBackward0" and target in positions
         }
+        self.viewed = [i for i in self.plumbing if i not in self.turned]
         roots = {node for node, _ in walked.roots}
         self.passes = [i for i in self.plumbing if fan_out[i] == 1 and i not in roots]
         self.single = {i for i, node in enumerate(walked.nodes) if _is_single(node)}
@@ -111,7 +116,9 @@ class Plan:
             self.types == types
             and self.roots == walked.roots
             and self.truncated == walked.truncated
-            and self.flat_edges == walked.flat_edges
+            and self.targets == walked.targets
+            and self.output_nrs == walked.output_nrs
+            and self.fan_outs == walked.fan_outs
             and all(_op_name(walked.nodes[i]) == self.ops[i] for i in self._unnamed)
         )
 
@@ -126,7 +133,7 @@ class Plans:
     def find(self, walked: Walked) -> Plan:
         """The plan of a walked graph."""
         types = list(map(type, walked.nodes))
-        same_size = self._known.setdefault((len(types), len(walked.flat_edges)), [])
+        same_size = self._known.setdefault((len(types), len(walked.targets)), [])
         for plan in same_size:
             if plan.is_of(walked, types):
                 return plan
@@ -138,6 +145,12 @@ class Plans:
         else:
             same_size.append(plan)
         return plan
+
+
+def _edges(walked: Walked) -> list[Edge4]:
+    slots = [(source, slot) for source, n in enumerate(walked.fan_outs) for slot in range(n)]
+    ends = [(target, walked.output_nrs.get(i, 0)) for i, target in enumerate(walked.targets)]
+    return [(*slot, *end) for slot, end in zip(slots, ends, strict=True) if end[0] != NOWHERE]
 
 
 def _op_name(node: Any) -> str:

@@ -9,12 +9,13 @@ the capture ends with ``recover``, and what is not ours is raised again.
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from threading import get_ident
 from typing import Any
 
 import torch
+from torch import is_grad_enabled
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -22,7 +23,10 @@ from gradscope.capture.source import UserCode
 
 NO_FUNCTIONS = torch._C.DisableTorchFunction
 tracing: Callable[[], bool] = torch._C._is_tracing
+dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active
+_any_autocast: Callable[[], bool] = torch._C._is_any_autocast_enabled
+_set_grad_enabled: Callable[[bool], None] = torch._C._set_grad_enabled
 
 _open: dict[int, quiet] = {}  # the innermost of each thread
 _without_collector: set[int] = set()  # threads that hold it back
@@ -39,19 +43,25 @@ class quiet:
     _modes: AbstractContextManager[Any] | None = None
     _outside: outside_transforms | None = None
     _tracing: Any = None
+    _unusual = False  # whether there was more than functions and gradients to switch off
 
     def __enter__(self) -> None:
-        here = threading.get_ident()
+        here = get_ident()
         self._around = _open.get(here)
         _open[here] = self
         self._functions = functions = NO_FUNCTIONS()
         functions.__enter__()
-        self._grad = torch.is_grad_enabled()
-        torch._C._set_grad_enabled(False)
-        if torch._C._is_any_autocast_enabled():
+        self._grad = is_grad_enabled()
+        _set_grad_enabled(False)
+        if _any_autocast() or dispatch_modes() or transforms_active() or tracing():
+            self._enter_unusual()
+
+    def _enter_unusual(self) -> None:
+        self._unusual = True
+        if _any_autocast():
             self._autocast = torch._C._DisableAutocast()
             self._autocast.__enter__()
-        if torch._C._len_torch_dispatch_stack():
+        if dispatch_modes():
             self._modes = _disable_current_modes()
             self._modes.__enter__()
         if transforms_active():
@@ -62,7 +72,7 @@ class quiet:
             torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
 
     def __exit__(self, *exc: object) -> None:
-        here = threading.get_ident()
+        here = get_ident()
         inner = _open.get(here)
         while inner is not None and inner is not self:  # an interrupt cut off its end
             inner._restore()
@@ -75,6 +85,16 @@ class quiet:
 
     def _restore(self) -> None:
         """Undoes what was done, once; may be called again where it was cut off."""
+        if self._unusual:
+            self._restore_unusual()
+        if self._grad is not None:
+            _set_grad_enabled(self._grad)
+            self._grad = None
+        if self._functions is not None:
+            self._functions.__exit__(None, None, None)
+            self._functions = None
+
+    def _restore_unusual(self) -> None:
         if self._tracing is not None:
             torch._C._set_tracing_state(self._tracing)  # type: ignore[attr-defined]
             self._tracing = None
@@ -87,32 +107,27 @@ class quiet:
         if self._autocast is not None:
             self._autocast.__exit__(None, None, None)
             self._autocast = None
-        if self._grad is not None:
-            torch._C._set_grad_enabled(self._grad)
-            self._grad = None
-        if self._functions is not None:
-            self._functions.__exit__(None, None, None)
-            self._functions = None
+        self._unusual = False
 
 
 def grad_enabled() -> bool:
     """Whether the user's program records a graph in this thread, inside ``quiet`` as well."""
     before = None
-    opened = _open.get(threading.get_ident())
+    opened = _open.get(get_ident())
     while opened is not None:
         before = opened._grad
         opened = opened._around
-    return torch.is_grad_enabled() if before is None else before
+    return is_grad_enabled() if before is None else before
 
 
 def recover(error: BaseException) -> None:
     """At the way out of the capture: closes what was cut off, and lets pass what is not ours."""
-    opened = _open.pop(threading.get_ident(), None)
+    opened = _open.pop(get_ident(), None)
     while opened is not None:
         opened._restore()
         opened = opened._around
-    if threading.get_ident() in _without_collector:
-        _without_collector.discard(threading.get_ident())
+    if get_ident() in _without_collector:
+        _without_collector.discard(get_ident())
         gc.enable()
     let_pass(error)
 
@@ -156,10 +171,10 @@ class uncollected:
     def __enter__(self) -> None:
         self._was_on = gc.isenabled()
         if self._was_on:
-            _without_collector.add(threading.get_ident())
+            _without_collector.add(get_ident())
             gc.disable()
 
     def __exit__(self, *exc: object) -> None:
         if self._was_on:
             gc.enable()
-            _without_collector.discard(threading.get_ident())
+            _without_collector.discard(get_ident())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
+from operator import attrgetter, truediv
 from typing import NamedTuple
 
 import torch
@@ -29,7 +31,7 @@ class Kind(NamedTuple):
 
     Attributes:
         template: Their statistics without numbers.
-        of: What ``nonzero`` is a count of; 1: it is a share.
+        of: What ``nonzero`` is a count of; 1: it is a share, NaN where there are no elements.
         sampled: Whether zeros are counted on a sample.
         tiny: Norms below it are not exact, since the squares of the elements underflow.
     """
@@ -44,7 +46,9 @@ class Kind(NamedTuple):
 # not follow: there are thousands of them.
 Row = bytes | bytearray
 
-_layout = struct.Struct("7d")
+_FIELDS = 7
+_layout = struct.Struct(f"{_FIELDS}d")
+_count_of = attrgetter("of")
 _kinds: list[Kind] = []
 _numbers: dict[Kind, int] = {}
 _lock = threading.Lock()
@@ -78,7 +82,7 @@ class Measured(NamedTuple):
     @property
     def zero_fraction(self) -> float:
         """Share of exact zeros; NaN when it was not measured."""
-        return 1.0 - self.nonzero / self.kind.of if self.kind.of else math.nan
+        return 1.0 - self.nonzero / self.kind.of
 
     def stats(self) -> TensorStats:
         """The model's form of it."""
@@ -109,30 +113,56 @@ def row_of(
     return _layout.pack(number_of(kind), norm, low, high, nonzero, nan, inf)
 
 
+_NO_KIND = Kind(TensorStats((), "", "", 0), 1, False, 0.0)
+UNMEASURED = row_of(_NO_KIND, math.nan, math.nan, math.nan, math.nan)
+"""Stands for a tensor without numbers."""
+
+
 def rows_of(
-    kind: Kind,
+    number: int,
     norms: Iterable[float],
     lows: Iterable[float],
     highs: Iterable[float],
     nonzeros: Iterable[float],
 ) -> Iterator[Row]:
-    """Rows of tensors without NaN or Inf."""
+    """Rows of tensors without NaN or Inf, of the kind with that number."""
     zeros = repeat(0)
-    return map(_layout.pack, repeat(number_of(kind)), norms, lows, highs, nonzeros, zeros, zeros)
+    return map(_layout.pack, repeat(number), norms, lows, highs, nonzeros, zeros, zeros)
 
 
 def measured(row: Row) -> Measured:
     """A row as ``Measured``."""
-    number, norm, low, high, nonzero, nan, inf = _layout.unpack(row)
-    counts = (None if n < 0 else int(n) for n in (nan, inf))
-    return Measured(_kinds[int(number)], norm, low, high, nonzero, *counts)
+    number, norm, low, high, nonzero, nans, infs = _layout.unpack(row)
+    nan, inf = None if nans < 0 else int(nans), None if infs < 0 else int(infs)
+    return Measured(_kinds[int(number)], norm, low, high, nonzero, nan, inf)
 
 
-def columns(row: Row) -> tuple[float, float, float, float]:
-    """Norm, min, max and share of zeros."""
-    number, norm, low, high, nonzero, _, _ = _layout.unpack(row)
-    of = _kinds[int(number)].of
-    return norm, low, high, 1.0 - nonzero / of if of else math.nan
+def number_in(row: Row) -> float:
+    """The only element of a tensor that has one."""
+    low: float = _layout.unpack(row)[2]
+    return low
+
+
+def columns(
+    rows: Iterable[Row],
+) -> tuple[array[float], array[float], array[float], list[float]]:
+    """Norms, mins, maxs and shares of zeros of several tensors."""
+    numbers = _numbers_in(rows)
+    kinds, norms, lows, highs, nonzeros = (numbers[i::_FIELDS] for i in range(5))
+    counts = map(_count_of, map(_kinds.__getitem__, map(int, kinds)))
+    zeros = [1.0 - share for share in map(truediv, nonzeros, counts)]
+    return norms, lows, highs, zeros
+
+
+def are_finite(rows: Sequence[Row]) -> bool:
+    """Whether every element of all those tensors is that were measured."""
+    norms = _numbers_in(rows)[1::_FIELDS]
+    return sum(map(math.isfinite, norms)) + rows.count(UNMEASURED) == len(rows)
+
+
+def _numbers_in(rows: Iterable[Row]) -> array[float]:
+    """The fields of several rows, one after the other."""
+    return array("d", b"".join(rows))
 
 
 def kind_of(tensor: Tensor) -> Kind:
@@ -146,7 +176,7 @@ def kind_of(tensor: Tensor) -> Kind:
     )
     sampled = count > SAMPLE_FROM and tensor.layout is torch.strided
     wide = tensor.dtype in (torch.float64, torch.complex128)
-    return Kind(template, 1 if sampled else count, sampled, 1e-150 if wide else 1e-15)
+    return Kind(template, 1 if sampled else max(1, count), sampled, 1e-150 if wide else 1e-15)
 
 
 def reduce_rows(rows: Tensor) -> Reduced:

@@ -42,7 +42,7 @@ class Schedule:
         if self._seen > self._options.always_seen:
             self._full_ns += own_ns
             self._rest_ns += max(0, total_ns - own_ns)
-        self._alert = 2 if flagged else max(0, self._alert - 1)
+        self._alert = 2 if flagged else self._alert and self._alert - 1
         self.level = self._decide(index + 1)
 
     def _decide(self, index: int) -> Level:
@@ -86,8 +86,7 @@ class Gallery:
         """
         if self._exact or self._tail:
             return index in self._exact
-        spread = self._spread_of(kind)
-        return spread.choose(index, LARGE_STRIDE if nodes >= LARGE else 1)
+        return self._spread_of(kind).choose(index, LARGE_STRIDE if nodes >= LARGE else 1)
 
     def offer(
         self, index: int, raw: RawGraph, kind: Hashable, *, chosen: bool, flagged: bool
@@ -134,9 +133,11 @@ class Gallery:
         return kept
 
     def _spread_of(self, kind: Hashable) -> _Spread:
-        if kind not in self._spread and len(self._spread) >= MAX_KINDS:
-            kind = None
-        return self._spread.setdefault(kind, _Spread())
+        spread = self._spread.get(kind)
+        if spread is None:
+            kind = kind if len(self._spread) < MAX_KINDS else None
+            spread = self._spread.setdefault(kind, _Spread())
+        return spread
 
 
 class _Spread:

@@ -5,43 +5,52 @@ Most graphs are forgotten soon, and the values of their leaves with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import compress
+from operator import attrgetter
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from gradscope.capture.changes import flat_copy
+from gradscope.capture.changes import KIND, flat_copy
 from gradscope.capture.groups import SMALL
 from gradscope.capture.held import Ticket
-from gradscope.capture.readable import PLAIN, has_no_numbers
+from gradscope.capture.leaves import Leaf, present, tensors_of
+from gradscope.capture.readable import PLAIN, all_plain, has_no_numbers
 from gradscope.capture.stats import Collector
+
+_SHAPE = attrgetter("shape")
 
 
 class Snapshot:
-    """Copies of tensors by node id, made together.
+    """Copies of the values of small leaves by node id, made together.
 
     Args:
-        nodes: Ids of the nodes of ``tensors``.
-        tensors: What to copy; see ``fits``.
-        measured: Node ids and tickets of those that are measured at once.
+        leaves: By node id.
+        collector: Measures the others at once; None: nobody asks for these.
 
     Attributes:
-        nodes: The ids of all nodes.
+        nodes: The ids of all nodes whose values are known.
     """
 
     __slots__ = ("_copies", "_tickets", "nodes")
 
-    def __init__(
-        self, nodes: list[int], tensors: list[Tensor], measured: dict[int, Ticket]
-    ) -> None:
-        self.nodes = [*nodes, *measured]
-        self._tickets = measured
+    def __init__(self, leaves: Mapping[int, Leaf], collector: Collector | None) -> None:
+        tensors: list[Any] = tensors_of(leaves.values())
+        alive = dict(compress(zip(leaves, tensors, strict=True), present(tensors)))
+        small = _small(alive)
+        self._tickets: dict[int, Ticket] = {}
+        if collector is not None:
+            self._tickets = {i: collector.add(t) for i, t in alive.items() if i not in small}
+        self.nodes = [*small, *self._tickets]
         self._copies: list[tuple[list[int], list[torch.Size], Tensor]] = []
-        kinds = [(tensor.dtype, tensor.device) for tensor in tensors]
+        kinds = list(map(KIND, small.values()))
         for kind in set(kinds):
-            those = [i for i, other in enumerate(kinds) if other == kind]
-            flat = flat_copy([tensors[i] for i in those])
-            self._copies.append(
-                ([nodes[i] for i in those], [tensors[i].shape for i in those], flat)
-            )
+            chosen = list(map(kind.__eq__, kinds))
+            those = list(compress(small.values(), chosen))
+            copied = (list(compress(small, chosen)), list(map(_SHAPE, those)), flat_copy(those))
+            self._copies.append(copied)
 
     def tickets(self, collector: Collector) -> dict[int, Ticket]:
         """Node id → where its numbers will be; the copies are let go of."""
@@ -53,7 +62,14 @@ class Snapshot:
         return self._tickets
 
 
-def fits(tensor: Tensor) -> bool:
-    """Whether a leaf is small and plain enough to be copied at every backward."""
+def _small(tensors: dict[int, Tensor]) -> dict[int, Tensor]:
+    """Those that are small and plain enough to be copied at every backward."""
+    every = list(tensors.values())
+    if all_plain(every):
+        return dict(compress(tensors.items(), map(SMALL.__ge__, map(Tensor.numel, every))))
+    return {node: tensor for node, tensor in tensors.items() if _fits(tensor)}
+
+
+def _fits(tensor: Tensor) -> bool:
     plain = type(tensor) in PLAIN and tensor.layout is torch.strided
     return plain and tensor.numel() <= SMALL and not has_no_numbers(tensor)

@@ -51,37 +51,31 @@ class UserCode:
         self._libraries = _library_folders()
         self.files: set[str] = set()  # of the user's, as their code names them
         # By id, since equal code in two files is equal to Python; holding it keeps the id its own.
-        self._known: dict[int, tuple[bool, CodeType]] = {}
-        self._others: set[int] = set()  # ids of those of them that are not the user's
+        self._users: dict[int, CodeType] = {}
+        self._others: dict[int, CodeType] = {}
 
     def owns(self, code: CodeType) -> bool:
         """Whether the code object belongs to the user's program."""
-        known = self._known.get(id(code))
-        return known[0] if known is not None else self._meet(code)
+        return id(code) in self._users or (id(code) not in self._others and self._meet(code))
 
     def innermost(self, frame: FrameType | None) -> FrameType | None:
         """The first frame at or above ``frame`` that is the user's."""
         others = self._others
-        while frame is not None:
-            code = frame.f_code
-            if id(code) not in others and self.owns(code):
-                return frame
+        while frame is not None and (id(frame.f_code) in others or not self.owns(frame.f_code)):
             frame = frame.f_back
-        return None
+        return frame
 
     def _meet(self, code: CodeType) -> bool:
         """Classifies a code object; reads its file now, before the user edits it or moves on."""
-        if len(self._known) >= MAX_KNOWN:
-            self._others.clear()
-            self._known.clear()
+        for known in (self._users, self._others):
+            if len(known) >= MAX_KNOWN:
+                known.clear()
         # What a mode or tensor subclass of the user's runs belongs to the line that set it off.
         user = code.co_name != "__torch_function__" and self._classify(code.co_filename)
         if user:
             self.files.add(code.co_filename)
             linecache.getlines(code.co_filename)
-        self._known[id(code)] = (user, code)
-        if not user:
-            self._others.add(id(code))
+        (self._users if user else self._others)[id(code)] = code
         return user
 
     def _classify(self, filename: str) -> bool:

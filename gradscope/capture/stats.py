@@ -56,8 +56,8 @@ class Collector:
 
     def add_number(self, number: Tensor) -> Ticket:
         """Measures a tensor of one element together with others of the kind, such as losses."""
-        plain = type(number) is Tensor and not is_wrapped(number)
-        if not plain or transforms_active() or has_no_numbers(number):
+        strange = type(number) is not Tensor or is_wrapped(number) or transforms_active()
+        if strange or has_no_numbers(number):
             return self.add(number)
         ticket = Ticket()
         self._numbers.append((number.detach().clone(), ticket))
@@ -66,8 +66,7 @@ class Collector:
     def hold(self, tensor: Tensor) -> Ticket:
         """Measures a forward result now if it is large, else only if somebody will want to know."""
         count = tensor.numel()
-        plain = type(tensor) in PLAIN and not is_wrapped(tensor)
-        if count > LIGHT or not plain or transforms_active():
+        if count > LIGHT or type(tensor) not in PLAIN or is_wrapped(tensor) or transforms_active():
             return self.add(tensor)
         ticket = self._held.value(tensor, count)
         if self._held.elements > HELD_ELEMENTS:

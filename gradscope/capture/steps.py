@@ -26,7 +26,7 @@ from gradscope.capture.plan import Plans
 from gradscope.capture.quiet import quiet, recover, uncollected
 from gradscope.capture.saved import read_saved
 from gradscope.capture.schedule import Gallery, Schedule
-from gradscope.capture.snapshot import Snapshot, fits
+from gradscope.capture.snapshot import Snapshot
 from gradscope.capture.source import UserCode, message_of, place
 from gradscope.capture.stack import DeepStack, walk_limit
 from gradscope.capture.stats import Collector
@@ -131,7 +131,7 @@ class StepRecorder:
             with self._lock:
                 if pending in self._active:
                     self._active.remove(pending)
-            pending.call = pending.call._replace(outputs=(), inputs=())
+            pending.call.outputs = pending.call.inputs = ()
             pending.run.close()
         except BaseException as error:
             recover(error)
@@ -189,9 +189,10 @@ class StepRecorder:
     def _prepare(self, pending: Pending, frame: FrameType) -> None:
         run = pending.run
         outputs = [o for o in pending.call.outputs if isinstance(o, Tensor)]
-        names = None if run.knows_leaves(self._leaves) else self._labels.scan(frame)
-        run.find_leaves(self._leaves, names.tensors if names is not None else {})
-        if names is not None:
+        names = None
+        if not run.knows_leaves(self._leaves):
+            names = self._labels.scan(frame)
+            run.find_leaves(self._leaves, names.tensors)
             for leaf in run.leaves.values():
                 leaf.sought = True
         if pending.node_count <= TINY and all(x.kind == "input" for x in run.leaves.values()):
@@ -217,21 +218,9 @@ class StepRecorder:
     def _measure_before(self, pending: Pending, outputs: list[Tensor]) -> None:
         if outputs and outputs[0].numel() == 1 and not outputs[0].is_complex():
             pending.loss = self._collector.add_number(outputs[0])
-        if pending.raw is None:
-            return
-        nodes: list[int] = []
-        small: list[Tensor] = []
-        measured = {}
-        for node, leaf in pending.run.leaves.items():
-            tensor = leaf.ref()
-            if tensor is None:
-                continue
-            if fits(tensor):
-                nodes.append(node)
-                small.append(tensor)
-            elif pending.chosen:
-                measured[node] = self._collector.add(tensor)
-        pending.raw.leaf_values = Snapshot(nodes, small, measured)
+        if pending.raw is not None:
+            collector = self._collector if pending.chosen else None
+            pending.raw.leaf_values = Snapshot(pending.run.leaves, collector)
 
     def _chosen(self, pending: Pending) -> set[int] | None:
         """Nodes to listen at: all, only leaves, or the last node of every module call."""

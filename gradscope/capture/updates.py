@@ -13,9 +13,11 @@ a queue first, since on an accelerator the numbers arrive later.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import compress, filterfalse, repeat
+from operator import attrgetter, not_
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -30,8 +32,8 @@ from torch.optim.optimizer import (
 from gradscope.capture.accounts import Event, HandChange, Looked, Stepped, Stepping, settle
 from gradscope.capture.changes import Change, norms
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.leaves import Leaf, Leaves, same, sample
-from gradscope.capture.optimizers import Line, Optimizers, goes_uphill, learning_rate
+from gradscope.capture.leaves import Leaf, Leaves, present, same, sample, tensors_of
+from gradscope.capture.optimizers import Entry, Line, Optimizers, goes_uphill, learning_rate
 from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.readable import plain_forms
 from gradscope.model.graph import Source
@@ -39,14 +41,31 @@ from gradscope.model.trace import Update
 
 FINGERPRINT = 64  # elements compared to notice a write to ``.data``
 MAX_HELD = 1 << 20  # elements held until changes are measured
+_BY_OPTIMIZER = attrgetter("by_optimizer")
 
 
 class _Before(NamedTuple):
     optimizer: int  # id, while it steps
+    entry: Entry
     leaves: list[Leaf]
     parameters: list[Tensor]
     change: Change
     done: set[Leaf]  # what an optimizer inside this one has stepped
+
+
+class _Running(threading.local):
+    """The steps that each thread is inside of: an optimizer may wrap another."""
+
+    def __init__(self) -> None:
+        self.steps: list[_Before] = []
+
+    def ended(self, optimizer: Optimizer) -> _Before | None:
+        """What was noted when its step began; those inside it that raised are dropped."""
+        for i, before in enumerate(self.steps):
+            if before.optimizer == id(optimizer):
+                del self.steps[i:]
+                return before
+        return None
 
 
 class Ledger:
@@ -78,7 +97,7 @@ class Ledger:
         self._hand_line = hand_line
         self._events: list[Event] = []
         self._held = 0
-        self._local = threading.local()
+        self._running = _Running()
 
     @property
     def last_step(self) -> int:
@@ -109,40 +128,28 @@ class Ledger:
         """A gradient is about to be added to the leaf's ``.grad``."""
         self._events.append(leaf)
 
-    def look(self, leaves: Iterable[Leaf]) -> None:
+    def look(self, leaves: Collection[Leaf]) -> None:
         """Before a backward: were these leaves updated by hand, or cleared, since the last one?"""
-        changed: list[tuple[Leaf, Tensor]] = []
-        cleared: list[Leaf] = []
-        asked: list[Leaf] = []
-        grads: list[Tensor] = []
-        for leaf in leaves:
-            tensor = leaf.ref()
-            if tensor is None:
-                continue
-            if not leaf.by_optimizer and _changed(leaf, tensor):
-                changed.append((leaf, tensor))
-            grad = tensor.grad
-            if grad is None:
-                cleared.append(leaf)
-            else:
-                asked.append(leaf)
-                grads.append(grad)
-        self._hand_updates(changed)
+        self._hand_updates(leaves)
         self.optimizers.meet()
-        self._events.append(Looked(cleared, asked, norms(plain_forms(grads))))
+        tensors = tensors_of(leaves)
+        grads: list[Any] = list(map(getattr, tensors, repeat("grad"), repeat(None)))
+        there = present(grads)
+        cleared = list(compress(leaves, map(not_, there)))
+        asked = list(compress(leaves, there))
+        found = norms(plain_forms(list(compress(grads, there))))
+        self._events.append(Looked(cleared, asked, found))
 
     def remember(self, leaves: Iterable[Leaf]) -> None:
         """After a backward: keeps what tells a later update by hand."""
-        for leaf in leaves:
-            if not leaf.by_optimizer and (tensor := leaf.ref()) is not None:
-                leaf.change = (tensor._version, sample(tensor, FINGERPRINT))
+        for leaf, tensor in _not_stepped(leaves):
+            leaf.change = (tensor._version, sample(tensor, FINGERPRINT))
 
     def finish(self) -> None:
         """At the end of the run: looks once more for updates by hand, and settles."""
         with quiet():
             self.optimizers.finish()
-            alive = [(leaf, t) for leaf in self._leaves if (t := leaf.ref()) is not None]
-            self._hand_updates([(leaf, t) for leaf, t in alive if _changed(leaf, t)])
+            self._hand_updates(self._leaves)
             self.settle()
 
     def settle(self) -> None:
@@ -151,7 +158,8 @@ class Ledger:
         for index, count in settle(events).items():
             self.updates[index] = replace(self.updates[index], starved=count)
 
-    def _hand_updates(self, changed: list[tuple[Leaf, Tensor]]) -> None:
+    def _hand_updates(self, among: Iterable[Leaf]) -> None:
+        changed = [(leaf, t) for leaf, t in _not_stepped(among) if _changed(leaf, t)]
         if not changed:
             return
         source = next((s for _, t in changed if (s := self._hand_line(t)) is not None), None)
@@ -164,8 +172,8 @@ class Ledger:
             leaves.append(leaf)
             samples.append((before, after))
         self._held += 2 * FINGERPRINT * len(samples)
-        everything = list(range(len(leaves)))
-        self._events.append(Stepped(index, leaves, everything, HandChange(samples)))
+        change = HandChange(samples)
+        self._events.append(Stepped(index, leaves, [True] * len(leaves), change))
 
     def _new_update(self, **facts: Any) -> int:
         index = len(self.updates)
@@ -173,59 +181,36 @@ class Ledger:
         return index
 
     def _step_begins(self, optimizer: Optimizer) -> None:
-        leaves, parameters = self.optimizers.stepping(optimizer)
-        change = Change(parameters)
-        self._events.append(Stepping(leaves, change))
-        self._held += change.held
-        for leaf in leaves:
+        entry, parameters = self.optimizers.stepping(optimizer)
+        leaves, change = entry.leaves, Change(parameters)
+        for leaf in filterfalse(_BY_OPTIMIZER, leaves):
             leaf.by_optimizer = True
             leaf.change = None
-        running = self._running()
-        stale = [i for i, before in enumerate(running) if before.optimizer == id(optimizer)]
-        del running[stale[0] if stale else len(running) :]  # an earlier step raised
-        running.append(_Before(id(optimizer), leaves, parameters, change, set()))
-
-    def _running(self) -> list[_Before]:
-        """The steps this thread is inside of: an optimizer may wrap another."""
-        running: list[_Before] | None = getattr(self._local, "running", None)
-        if running is None:
-            running = self._local.running = []
-        return running
-
-    def _ended(self, optimizer: Optimizer) -> _Before | None:
-        """What was noted when the step began; those inside it that raised are dropped."""
-        running = self._running()
-        if not any(before.optimizer == id(optimizer) for before in running):
-            return None
-        while running[-1].optimizer != id(optimizer):
-            running.pop()
-        return running.pop()
+        self._events.append(Stepping(leaves, change))
+        self._held += change.held
+        running = self._running
+        running.ended(optimizer)  # an earlier step that raised
+        running.steps.append(_Before(id(optimizer), entry, leaves, parameters, change, set()))
 
     def _step_ended(self, optimizer: Optimizer) -> None:
-        before = self._ended(optimizer)
+        before = self._running.ended(optimizer)
         if before is None:
             return
-        label = self.optimizers.label(optimizer)
-        had_grad = set(before.change.with_grad)
-        stepped = []
-        for i, (leaf, parameter) in enumerate(zip(before.leaves, before.parameters, strict=True)):
-            if label not in leaf.optimizers:
-                leaf.optimizers.append(label)
-            if leaf not in before.done and (i in had_grad or parameter.grad is not None):
-                stepped.append(i)
-        for outer in self._running():
-            outer.done.update(before.leaves[i] for i in stepped)
-        if before.done and not stepped:  # a wrapper that left all the work to what it wraps
+        before.entry.label_leaves(before.leaves)
+        took_part = _took_part(before)
+        for outer in self._running.steps:
+            outer.done.update(compress(before.leaves, took_part))
+        if before.done and not any(took_part):  # a wrapper that left all to what it wraps
             return
         index = self._new_update(
-            optimizer=label,
+            optimizer=before.entry.label,
             source=self._line(),
-            parameters=len(stepped),
+            parameters=sum(took_part),
             lr=learning_rate(optimizer),
             maximize=goes_uphill(optimizer),
         )
         before.change.after(before.parameters)
-        self._events.append(Stepped(index, before.leaves, stepped, before.change))
+        self._events.append(Stepped(index, before.leaves, took_part, before.change))
         if self._held > MAX_HELD:
             self.settle()
 
@@ -246,8 +231,25 @@ class Ledger:
         return run
 
 
+def _took_part(before: _Before) -> list[bool]:
+    """Which leaves the step may have changed: they have a gradient, or had one before."""
+    done, had_grad = before.done, set(before.change.with_grad)
+    if not done and len(had_grad) == len(before.leaves):
+        return [True] * len(before.leaves)
+    return [
+        leaf not in done and (i in had_grad or parameter.grad is not None)
+        for i, (leaf, parameter) in enumerate(zip(before.leaves, before.parameters, strict=True))
+    ]
+
+
+def _not_stepped(leaves: Iterable[Leaf]) -> list[tuple[Leaf, Tensor]]:
+    """Those alive that no optimizer has ever stepped on."""
+    found = filterfalse(_BY_OPTIMIZER, leaves)
+    return [(leaf, tensor) for leaf in found if (tensor := leaf.ref()) is not None]
+
+
 def _changed(leaf: Leaf, tensor: Tensor) -> bool:
-    if leaf.change is None or leaf.by_optimizer:
+    if leaf.change is None:
         return False
     version, values = leaf.change
     if tensor._version != version:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 DEEP = 10_000  # nodes from which freeing a touched graph may need more stack
+NOWHERE = -1
 
 # Their backward only moves elements around: what they receive is what they send.
 PLUMBING = frozenset(
@@ -19,16 +20,27 @@ PLUMBING = frozenset(
 
 
 class Walked(NamedTuple):
-    """A graph while its nodes are held; ``nodes`` must not outlive the backward.
+    """A graph while its nodes are held; its nodes must not outlive the backward.
 
-    ``flat_edges`` has source, slot, target, output_nr of one edge after the other: a tuple for
-    each would give the garbage collector much to do.
+    A tuple for each edge would give the garbage collector much to do.
+
+    Attributes:
+        nodes: In the order of their discovery.
+        ids: Their positions there.
+        fan_outs: How many slots each node has for edges.
+        targets: Where the edges lead, one slot after the other, or ``NOWHERE``.
+        output_nrs: And to which output there, by position in ``targets``, where not to the first.
+        roots: ``(node, output_nr)`` of what backward starts from.
+        truncated: Edges to nodes beyond the limit; they lead ``NOWHERE``.
     """
 
     nodes: list[Any]
-    flat_edges: list[int]
+    ids: dict[Any, int]
+    fan_outs: list[int]
+    targets: list[int]
+    output_nrs: dict[int, int]
     roots: tuple[tuple[int, int], ...]
-    truncated: int
+    truncated: int = 0
 
 
 def root_edges(results: Sequence[Any]) -> list[tuple[Any, int]]:
@@ -56,33 +68,45 @@ def walk(roots: Sequence[tuple[Any, int]], limit: int, on_deep: Callable[[], Non
     Returns:
         The graph; ids are discovery order.
     """
-    ids: dict[Any, int] = {}
+    ids: dict[Any, int] = {None: NOWHERE}
     nodes: list[Any] = []
     for node, _ in roots:
         if node not in ids:
             ids[node] = len(nodes)
             nodes.append(node)
-    flat_edges: list[int] = []
-    truncated = 0
-    for source, node in enumerate(nodes):
-        if source == DEEP:
+    found = Walked(nodes, ids, [], [], {}, tuple([(ids[node], nr) for node, nr in roots]))
+    try:
+        truncated = _follow(found, limit)
+    finally:
+        del ids[None]
+        if len(nodes) > DEEP:
             on_deep()
-        for slot, (target_node, output_nr) in enumerate(node.next_functions):
-            if target_node is None:
-                continue
-            target = ids.get(target_node)
+    return found._replace(truncated=truncated) if truncated else found
+
+
+def _follow(walked: Walked, limit: int) -> int:
+    """Walks from the nodes there are to all others; returns how many edges were not followed."""
+    nodes, ids, fan_outs, targets, output_nrs, _, truncated = walked
+    for node in nodes:
+        functions = node.next_functions
+        fan_outs.append(len(functions))
+        for function, output_nr in functions:
+            target = ids.get(function)
             if target is None:
-                if len(nodes) >= limit:
+                target = len(nodes)
+                if target < limit:
+                    ids[function] = target
+                    nodes.append(function)
+                else:
+                    target = NOWHERE
                     truncated += 1
-                    continue
-                target = ids[target_node] = len(nodes)
-                nodes.append(target_node)
-            flat_edges += (source, slot, target, output_nr)
-    return Walked(nodes, flat_edges, tuple((ids[n], nr) for n, nr in roots), truncated)
+            if output_nr:
+                output_nrs[len(targets)] = output_nr
+            targets.append(target)
+    return truncated
 
 
-def release(nodes: list[Any]) -> None:
+def release(walked: Walked) -> None:
     """Lets go of the nodes root first, so that no long chain is freed in one recursion."""
-    nodes.reverse()
-    while nodes:
-        nodes.pop()
+    walked.nodes.clear()
+    walked.ids.clear()  # in the order in which they came

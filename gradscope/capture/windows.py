@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import repeat
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -102,18 +103,26 @@ class ThreadRecord:
         if window.last != number or self.windows.get(number - 1) is window:
             self.used_calls.add(window.last)
 
-    def drop_all(self, numbers: Iterable[int]) -> None:
+    def drop_all(self, numbers: Sequence[int]) -> None:
         """Like ``drop``, for all nodes of a graph that is not kept."""
-        windows, used = self.windows, self.used
-        pop = windows.pop
-        for number in numbers:
-            window = pop(number, None)
-            if window is None:
-                continue
-            if used:
-                used.discard(number)
-            if window.last != number or windows.get(number - 1) is window:
+        windows = self.windows
+        dropped = list(map(windows.pop, numbers, repeat(None)))
+        if self.used:
+            self.used.difference_update(numbers)
+        if not windows:  # of no call anything is left that could count as unused
+            return
+        for number, window in zip(numbers, dropped, strict=True):
+            if window is not None and (window.last != number or windows.get(number - 1) is window):
                 self.used_calls.add(window.last)
+
+
+class _Local(threading.local):
+    """What a thread knows of its own: its record, listed when it first asks for it."""
+
+    def __init__(self, records: list[ThreadRecord], lock: threading.Lock) -> None:
+        self.record = ThreadRecord()
+        with lock:
+            records.append(self.record)
 
 
 class Windows:
@@ -122,19 +131,12 @@ class Windows:
     def __init__(self) -> None:
         self.unused = 0  # calls dropped without a backward
         self._records: list[ThreadRecord] = []
-        self._local = threading.local()
-        self._lock = threading.Lock()
+        self._local = _Local(self._records, threading.Lock())
 
     @property
     def here(self) -> ThreadRecord:
         """This thread's windows."""
-        try:
-            record: ThreadRecord = self._local.record
-        except AttributeError:
-            record = self._local.record = ThreadRecord()
-            with self._lock:
-                self._records.append(record)
-        return record
+        return self._local.record
 
     def of(self, numbers: Sequence[int], ops: Sequence[str]) -> list[Window | None]:
         """The windows that made the nodes of one graph; None where not known.
@@ -145,8 +147,7 @@ class Windows:
         """
         records = self._likely(numbers, ops)
         if len(records) == 1:
-            known = records[0].windows
-            return [known.get(number) for number in numbers]
+            return list(map(records[0].windows.get, numbers))
         chosen = (_maker(records, number, op) for number, op in zip(numbers, ops, strict=True))
         return [
             record.windows.get(number) if record is not None else None
@@ -214,6 +215,8 @@ class Windows:
     def _likely(self, numbers: Sequence[int], ops: Sequence[str]) -> list[ThreadRecord]:
         """The records to look in, first the one that fits best: threads count independently."""
         here = self.here
+        if len(self._records) == 1:
+            return [here]
         others = [r for r in self._records if r is not here and r.windows]
         if not others:
             return [here]

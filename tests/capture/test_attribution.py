@@ -102,6 +102,20 @@ def test_calls_of_one_module_are_counted_at_every_level() -> None:
     assert [n.module_calls for n in named(graph, "Mm")][4:] == [(3, 5), (3, 6)]
 
 
+def test_a_module_whose_class_changes_is_told_by_the_new_one() -> None:
+    net = nn.LazyLinear(2)
+    net(torch.ones(1, 3))
+    with gradscope.trace() as t:
+        net(torch.ones(1, 3)).sum().backward()
+        nn.utils.parametrizations.weight_norm(net)
+        net(torch.ones(1, 3)).sum().backward()
+    first, second = (named(graph, "Addmm")[0] for graph in graphs(t))
+    assert (first.module, first.module_types) == ("net", ("Linear",))
+    assert (second.module, second.module_types) == ("net", ("ParametrizedLinear",))
+    (norm,) = named(graphs(t)[1], "WeightNormInterface")
+    assert norm.module == "net.parametrizations.weight.0"
+
+
 def test_inner_nodes_of_composite_calls() -> None:
     x = torch.randn(4, 3, requires_grad=True)
     target = torch.tensor([0, 1, 2, 0])

@@ -93,6 +93,7 @@ OUTSIDE = {
     "uncollected.__exit__",
     "quiet.__exit__",
     "quiet._restore",
+    "quiet._restore_unusual",
     "recover",
     "let_pass",
     "retire_in_children",

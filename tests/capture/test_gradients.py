@@ -326,6 +326,15 @@ def test_a_forward_in_another_thread() -> None:
     del unused
 
 
+def test_a_call_that_was_used_in_part_counts_as_used() -> None:
+    lstm = nn.LSTM(3, 4)
+    with gradscope.trace() as t:
+        out, state = lstm(torch.randn(5, 1, 3))
+        out[0].sum().backward()  # the nodes of the later steps are left
+    assert t.trace.unused_forwards == 0
+    del state
+
+
 def test_backwards_in_threads_at_the_same_time() -> None:
     import threading
 
