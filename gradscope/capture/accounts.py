@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, groupby, islice, repeat
@@ -176,7 +177,7 @@ def _book(event: Stepped, rows: _Rows) -> int:
 
 
 def _write(rows: _Rows) -> None:
-    """Adds the rows to the columns of the leaves' histories."""
-    for leaf, of_leaf in rows.items():
-        for column, numbers in zip(_COLUMNS(leaf.updates), zip(*of_leaf, strict=True), strict=True):
-            column.extend(numbers)
+    """Adds the rows to the columns of the leaves' histories: all at once, for interrupts."""
+    columns = chain.from_iterable([_COLUMNS(leaf.updates) for leaf in rows])
+    numbers = chain.from_iterable([zip(*of_leaf, strict=True) for of_leaf in rows.values()])
+    list(map(array.extend, columns, numbers))

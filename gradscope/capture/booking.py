@@ -105,12 +105,14 @@ class Booking:
         self._collector.let_go()
 
     def _book_arrivals(self) -> None:
-        found, self._arrivals = self._arrivals, []
         try:
-            book(found)
+            books = book(self._arrivals)
+            self._arrivals = []
+            list(books)
         except BaseException as error:
-            let_pass(error)
-            self.failures += 1
+            let_pass(error)  # after an interrupt they are booked with the next
+            self.failures += len(self._arrivals)
+            self._arrivals = []
 
     def finish(self) -> None:
         """At the end of the run: settles and has the leaves' last values measured."""

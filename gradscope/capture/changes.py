@@ -29,9 +29,8 @@ _STRIDED = frozenset({torch.strided})
 _LAYOUT = attrgetter("layout")
 _DTYPE = attrgetter("dtype")
 _GRAD = attrgetter("grad")
+_KIND = attrgetter("dtype", "device")  # what tensors that are copied into one have in common
 _T = TypeVar("_T")
-KIND = attrgetter("dtype", "layout", "device")
-"""What tensors that are copied into one have in common."""
 
 
 class Change:
@@ -197,12 +196,18 @@ def flat_copy(tensors: list[Tensor]) -> Tensor:
 
 
 def are_alike(tensors: Sequence[Tensor]) -> bool:
-    """Whether plain tensors are strided and of one floating dtype on one device."""
-    kinds = set(map(KIND, tensors))
-    if len(kinds) != 1:
+    """Whether plain tensors, of which there are some, are strided and floating, of one kind."""
+    dtype, device = tensors[0].dtype, tensors[0].device
+    if not dtype.is_floating_point:
         return False
-    dtype, layout, _ = kinds.pop()
-    return bool(dtype.is_floating_point) and layout is torch.strided
+    for tensor in tensors:
+        if (
+            tensor.dtype is not dtype
+            or tensor.device != device
+            or tensor.layout is not torch.strided
+        ):
+            return False
+    return True
 
 
 def to_floats(tensors: Sequence[Tensor]) -> list[float]:
@@ -217,7 +222,7 @@ def _read(tensors: list[Tensor]) -> list[float]:
 
 def _together(tensors: Sequence[Tensor], make: Callable[[list[Tensor]], Sequence[_T]]) -> list[_T]:
     """What is made of tensors of each dtype and device together, in the order of the tensors."""
-    kinds = list(map(KIND, tensors))
+    kinds = list(map(_KIND, tensors))
     found: dict[int, _T] = {}
     for kind in set(kinds):
         those = list(map(kind.__eq__, kinds))

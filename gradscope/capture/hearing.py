@@ -7,7 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from gradscope.capture.held import HEARD_ELEMENTS, Batch
-from gradscope.capture.quiet import NO_FUNCTIONS, dispatch_modes, quiet, transforms_active
+from gradscope.capture.quiet import (
+    NO_FUNCTIONS,
+    dispatch_modes,
+    quiet,
+    tracing,
+    transforms_active,
+)
 from gradscope.capture.stats import Collector
 
 Sink = dict[Any, Any]  # where numbers arrive, by key
@@ -57,7 +63,8 @@ class Hearing:
         if gradient is None:
             batch.sink[key] = None
             return
-        unusual = type(gradient) is not Tensor or dispatch_modes() or transforms_active()
+        strange = type(gradient) is not Tensor
+        unusual = strange or dispatch_modes() or transforms_active() or tracing()
         with quiet() if unusual else NO_FUNCTIONS():
             self._collector.put(gradient, batch.sink, key)
         self._bound()

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gradscope.capture.quiet import NO_FUNCTIONS, dispatch_modes, transforms_active
+from gradscope.capture.quiet import NO_FUNCTIONS, dispatch_modes, tracing, transforms_active
 
 LIGHT = 4096  # elements; at or below, a copy is held
 HELD_ELEMENTS = 1 << 24  # at most so many are held altogether: 64 MB of float32
@@ -53,7 +53,7 @@ class Batch:
         """Holds a copy of a small plain gradient; False, and nothing done, where it may not."""
         if type(gradient) is not Tensor or self.elements > HEARD_ELEMENTS:
             return False
-        if dispatch_modes() or transforms_active():
+        if dispatch_modes() or transforms_active() or tracing():
             return False
         with NO_FUNCTIONS():
             count = gradient.numel()
@@ -92,7 +92,7 @@ class Held:
     def value(self, tensor: Tensor, count: int) -> Ticket:
         """Holds a copy of a forward result; its numbers arrive in the ticket if it is kept."""
         ticket = Ticket()
-        self._values += (tensor.detach().clone(), count, ticket)
+        self._values += (tensor.data.clone(), count, ticket)
         self.elements += count
         return ticket
 

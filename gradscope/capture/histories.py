@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from itertools import chain, compress, groupby, repeat
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress, groupby, repeat, starmap
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -12,7 +12,9 @@ from gradscope.capture.backward import BackwardRun
 from gradscope.capture.leaves import Leaf
 from gradscope.capture.reduce import UNMEASURED, Row, columns
 
-_EXTEND: Callable[[Any, Any], None] = array.extend
+_Addition = tuple[Any, Iterable[Any]]  # a column, and what is added to it
+# In the order of ``reduce.columns``.
+_COLUMNS = attrgetter("step", "arrived", "norm", "min", "max", "zero_fraction")
 
 
 class Arrivals(NamedTuple):
@@ -37,24 +39,31 @@ def arrivals(step: int, run: BackwardRun) -> Arrivals:
     return Arrivals(step, leaves, arrived, rows)
 
 
-def book(found: Sequence[Arrivals]) -> None:
-    """Adds what backwards brought, given in their order, to the histories."""
+def book(found: Sequence[Arrivals]) -> Iterator[None]:
+    """Adds what backwards brought, given in their order, to the histories.
+
+    Returns:
+        What adds it when it is exhausted; for interrupts, that should be done in one call.
+    """
+    additions: list[_Addition] = []
     for leaves, same in groupby(found, attrgetter("leaves")):
         alike = list(same)
         if len(set(leaves)) == len(leaves):
-            _extend(leaves, alike)
+            additions += _additions(leaves, alike)
         else:  # one has two nodes, whose rows stay together
             for one in alike:
-                _extend(leaves, [one])
+                additions += _additions(leaves, [one])
+    return starmap(array.extend, additions)
 
 
-def _extend(leaves: Sequence[Leaf], found: Sequence[Arrivals]) -> None:
-    """Adds what several backwards brought to the same leaves."""
+def _additions(leaves: Sequence[Leaf], found: Sequence[Arrivals]) -> list[_Addition]:
+    """What several backwards brought to the same leaves."""
     steps, each_arrived, each_rows = zip(*((f.step, f.arrived, f.rows) for f in found), strict=True)
     arrived = list(chain.from_iterable(each_arrived))
-    norms, lows, highs, zeros = columns(chain.from_iterable(each_rows))
+    numbers = columns(chain.from_iterable(each_rows))
+    additions: list[_Addition] = []
     for i, leaf in enumerate(leaves):
-        row, its = leaf.gradients, slice(i, None, len(leaves))
-        into = [row.step, row.arrived, row.norm, row.min, row.max, row.zero_fraction]
-        added = [steps, arrived[its], norms[its], lows[its], highs[its], zeros[its]]
-        list(map(_EXTEND, into, added))  # all columns at once, for interrupts
+        its = slice(i, None, len(leaves))
+        of_leaf = [steps, arrived[its], *[column[its] for column in numbers]]
+        additions += zip(_COLUMNS(leaf.gradients), of_leaf, strict=True)
+    return additions

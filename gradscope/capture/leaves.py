@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
-from operator import attrgetter, call, is_, is_not
+from operator import is_not
 from typing import Literal
 
 import torch
@@ -16,7 +16,6 @@ from gradscope.model.stats import TensorStats
 from gradscope.model.trace import GradientHistory, Parameter, UpdateHistory
 
 MAX_LEAVES = 20_000
-_REF = attrgetter("ref")
 
 
 class Leaf:
@@ -109,11 +108,15 @@ class Leaves:
         leaf = self._by_id.get(id(tensor))
         return leaf if leaf is not None and leaf.ref() is tensor else None
 
-    def all_known(self, tensors: Collection[Tensor]) -> list[Leaf] | None:
+    def all_known(self, tensors: Iterable[Tensor]) -> list[Leaf] | None:
         """The leaves behind tensors, if all of them were met before."""
-        known = list(filter(None, map(self._by_id.get, map(id, tensors))))
-        same = len(known) == len(tensors) and all(map(is_, tensors, tensors_of(known)))
-        return known if same else None
+        found = []
+        for tensor in tensors:
+            leaf = self._by_id.get(id(tensor))
+            if leaf is None or leaf.ref() is not tensor:
+                return None
+            found.append(leaf)
+        return found
 
     def get(self, tensor: Tensor, name: str = "") -> Leaf | None:
         """The leaf behind a tensor, met now if need be; None past the limit.
@@ -153,11 +156,6 @@ class Leaves:
 def present(items: Iterable[object]) -> list[bool]:
     """Which of them are not None; ``in`` would compare tensors."""
     return list(map(is_not, items, repeat(None)))
-
-
-def tensors_of(leaves: Iterable[Leaf]) -> list[Tensor | None]:
-    """The tensors behind leaves; None for those that the user let go."""
-    return list(map(call, map(_REF, leaves)))
 
 
 def sample(tensor: Tensor, elements: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gradscope.capture.build import function_name
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.quiet import NO_FUNCTIONS, recover
+from gradscope.capture.quiet import NO_FUNCTIONS, quiet, recover, tracing
 from gradscope.capture.source import UserCode, place, targets
 from gradscope.capture.subject import subject
 from gradscope.model.events import Mutation
@@ -78,7 +78,7 @@ class Mutations:
         started = perf_counter_ns()
         try:
             if issubclass(type(tensor), Tensor):
-                with NO_FUNCTIONS():
+                with quiet() if tracing() else NO_FUNCTIONS():
                     self._add(function, tensor)  # type: ignore[arg-type]
         except BaseException as error:
             recover(error)

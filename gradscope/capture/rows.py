@@ -82,7 +82,7 @@ def sparse(tensor: Tensor, kind: Kind) -> Row:
     values = tensor.coalesce().values()
     stored = values.numel()
     if stored == 0:
-        return row_of(kind, 0.0, 0.0, 0.0, 0)
+        return row_of(kind, 0.0, 0.0, 0.0, 0 if kind.template.count else math.nan)
     row = measured(row_on_cpu(kind, values, reduce_one(values), 1))
     low, high = row.low, row.high
     if stored < kind.template.count:

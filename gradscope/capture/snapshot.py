@@ -6,21 +6,17 @@ Most graphs are forgotten soon, and the values of their leaves with them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import compress
-from operator import attrgetter
-from typing import Any
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from gradscope.capture.changes import KIND, flat_copy
+from gradscope.capture.changes import flat_copy
 from gradscope.capture.groups import SMALL
 from gradscope.capture.held import Ticket
-from gradscope.capture.leaves import Leaf, present, tensors_of
-from gradscope.capture.readable import PLAIN, all_plain, has_no_numbers
+from gradscope.capture.leaves import Leaf
+from gradscope.capture.readable import PLAIN, has_no_numbers
 from gradscope.capture.stats import Collector
-
-_SHAPE = attrgetter("shape")
 
 
 class Snapshot:
@@ -37,20 +33,23 @@ class Snapshot:
     __slots__ = ("_copies", "_tickets", "nodes")
 
     def __init__(self, leaves: Mapping[int, Leaf], collector: Collector | None) -> None:
-        tensors: list[Any] = tensors_of(leaves.values())
-        alive = dict(compress(zip(leaves, tensors, strict=True), present(tensors)))
-        small = _small(alive)
         self._tickets: dict[int, Ticket] = {}
-        if collector is not None:
-            self._tickets = {i: collector.add(t) for i, t in alive.items() if i not in small}
-        self.nodes = [*small, *self._tickets]
-        self._copies: list[tuple[list[int], list[torch.Size], Tensor]] = []
-        kinds = list(map(KIND, small.values()))
-        for kind in set(kinds):
-            chosen = list(map(kind.__eq__, kinds))
-            those = list(compress(small.values(), chosen))
-            copied = (list(compress(small, chosen)), list(map(_SHAPE, those)), flat_copy(those))
-            self._copies.append(copied)
+        small: dict[object, tuple[list[int], list[Tensor]]] = {}
+        for node, leaf in leaves.items():
+            tensor = leaf.ref()
+            if tensor is None:
+                continue
+            if _fits(tensor):
+                nodes, tensors = small.setdefault((tensor.dtype, tensor.device), ([], []))
+                nodes.append(node)
+                tensors.append(tensor)
+            elif collector is not None:
+                self._tickets[node] = collector.add(tensor)
+        self._copies = [
+            (nodes, [tensor.shape for tensor in tensors], flat_copy(tensors))
+            for nodes, tensors in small.values()
+        ]
+        self.nodes = [*chain.from_iterable([nodes for nodes, _ in small.values()]), *self._tickets]
 
     def tickets(self, collector: Collector) -> dict[int, Ticket]:
         """Node id → where its numbers will be; the copies are let go of."""
@@ -62,14 +61,7 @@ class Snapshot:
         return self._tickets
 
 
-def _small(tensors: dict[int, Tensor]) -> dict[int, Tensor]:
-    """Those that are small and plain enough to be copied at every backward."""
-    every = list(tensors.values())
-    if all_plain(every):
-        return dict(compress(tensors.items(), map(SMALL.__ge__, map(Tensor.numel, every))))
-    return {node: tensor for node, tensor in tensors.items() if _fits(tensor)}
-
-
 def _fits(tensor: Tensor) -> bool:
+    """Whether a leaf is small and plain enough to be copied at every backward."""
     plain = type(tensor) in PLAIN and tensor.layout is torch.strided
     return plain and tensor.numel() <= SMALL and not has_no_numbers(tensor)

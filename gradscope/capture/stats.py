@@ -60,7 +60,7 @@ class Collector:
         if strange or has_no_numbers(number):
             return self.add(number)
         ticket = Ticket()
-        self._numbers.append((number.detach().clone(), ticket))
+        self._numbers.append((number.data.clone(), ticket))
         return ticket
 
     def hold(self, tensor: Tensor) -> Ticket:

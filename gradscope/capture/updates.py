@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import compress, filterfalse, repeat
-from operator import attrgetter, not_
+from itertools import compress, filterfalse
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from torch.optim.optimizer import (
 from gradscope.capture.accounts import Event, HandChange, Looked, Stepped, Stepping, settle
 from gradscope.capture.changes import Change, norms
 from gradscope.capture.dynamo import own_work
-from gradscope.capture.leaves import Leaf, Leaves, present, same, sample, tensors_of
+from gradscope.capture.leaves import Leaf, Leaves, same, sample
 from gradscope.capture.optimizers import Entry, Line, Optimizers, goes_uphill, learning_rate
 from gradscope.capture.quiet import quiet, recover
 from gradscope.capture.readable import plain_forms
@@ -132,13 +132,20 @@ class Ledger:
         """Before a backward: were these leaves updated by hand, or cleared, since the last one?"""
         self._hand_updates(leaves)
         self.optimizers.meet()
-        tensors = tensors_of(leaves)
-        grads: list[Any] = list(map(getattr, tensors, repeat("grad"), repeat(None)))
-        there = present(grads)
-        cleared = list(compress(leaves, map(not_, there)))
-        asked = list(compress(leaves, there))
-        found = norms(plain_forms(list(compress(grads, there))))
-        self._events.append(Looked(cleared, asked, found))
+        cleared: list[Leaf] = []
+        asked: list[Leaf] = []
+        grads: list[Tensor] = []
+        for leaf in leaves:
+            tensor = leaf.ref()
+            if tensor is None:
+                continue
+            grad = tensor.grad
+            if grad is None:
+                cleared.append(leaf)
+            else:
+                asked.append(leaf)
+                grads.append(grad)
+        self._events.append(Looked(cleared, asked, norms(plain_forms(grads))))
 
     def remember(self, leaves: Iterable[Leaf]) -> None:
         """After a backward: keeps what tells a later update by hand."""

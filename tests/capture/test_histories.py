@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from array import array
-from types import SimpleNamespace
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from types import FrameType, SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import torch
 from torch import nn
 
 import gradscope
+from gradscope.capture import accounts, booking
 from gradscope.capture.booking import SETTLE_STEPS
 from gradscope.capture.histories import Arrivals, arrivals, book
 from gradscope.capture.leaves import Leaf
@@ -40,7 +47,7 @@ def test_every_column_of_every_leaf_gets_its_numbers() -> None:
     a, b = _leaf(0), _leaf(1)
     leaves = {3: a, 7: b}
     runs = [_run(leaves, {3: _row(n), 7: _row(10 * n, 1)}, {3, 7}) for n in (1.0, 2.0)]
-    book([arrivals(step, run) for step, run in enumerate(runs, 5)])
+    list(book([arrivals(step, run) for step, run in enumerate(runs, 5)]))
     assert _of_steps(a) == [(5, 1.0), (6, 2.0)]
     assert _of_steps(b) == [(5, 10.0), (6, 20.0)]
     assert b.gradients.min == array("d", [-10.0, -20.0])
@@ -52,7 +59,7 @@ def test_every_column_of_every_leaf_gets_its_numbers() -> None:
 def test_what_came_is_told_from_what_was_not_reached_and_what_was_not_measured() -> None:
     leaves = {i: _leaf(i) for i in range(4)}
     found = arrivals(2, _run(leaves, {0: _row(1.0), 1: None}, {0, 3}))
-    book([found])
+    list(book([found]))
     assert are_finite(found.rows)
     assert [leaf.index for leaf in found.leaves] == [0, 1, 3]
     assert [list(leaf.gradients.arrived) for leaf in leaves.values()] == [[1], [0], [], [1]]
@@ -70,7 +77,7 @@ def test_a_leaf_with_two_nodes_keeps_the_order_of_the_steps() -> None:
     leaf = _leaf(0)
     both = {0: leaf, 1: leaf}
     runs = [_run(both, {0: _row(n), 1: _row(-n)}, {0, 1}) for n in (1.0, 2.0)]
-    book([arrivals(step, run) for step, run in enumerate(runs)])
+    list(book([arrivals(step, run) for step, run in enumerate(runs)]))
     assert _of_steps(leaf) == [(0, 1.0), (0, -1.0), (1, 2.0), (1, -2.0)]
 
 
@@ -80,7 +87,7 @@ def test_backwards_that_take_turns_keep_the_order_of_the_steps() -> None:
     for step in range(6):
         leaves = {0: (first, second)[step % 2], 1: shared}
         found.append(arrivals(step, _run(leaves, {0: _row(1.0), 1: _row(step)}, {0, 1})))
-    book(found)
+    list(book(found))
     assert _of_steps(shared) == [(step, float(step)) for step in range(6)]
     assert list(first.gradients.step) == [0, 2, 4]
     assert list(second.gradients.step) == [1, 3, 5]
@@ -105,3 +112,72 @@ def test_histories_are_those_of_autograd() -> None:
         assert list(h.step) == list(range(2 * SETTLE_STEPS + 3))
         rows = [list(row) for row in zip(h.norm, h.min, h.max, h.zero_fraction, strict=True)]
         torch.testing.assert_close(rows, expected[found.name.removeprefix("net.")])
+
+
+def test_what_cannot_be_booked_is_counted_and_an_interrupt_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C while rows are made: they are added with those of the next steps."""
+    wrong: list[Any] = [None]
+    batches: list[Any] = []
+
+    def failing(found: Any) -> Any:
+        batches.append(found)
+        if len(batches) == 1:
+            raise KeyboardInterrupt
+        return book(wrong if len(batches) == 2 else found)
+
+    monkeypatch.setattr(booking, "book", failing)
+    w = torch.ones(2, requires_grad=True)
+
+    def step() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            (w * w).sum().backward()
+
+    with gradscope.trace() as t:
+        for _ in range(3 * SETTLE_STEPS):
+            step()
+    (leaf,) = t.trace.parameters
+    kept = list(range(2 * SETTLE_STEPS, 3 * SETTLE_STEPS))
+    assert list(leaf.gradients.step) == kept, (
+        "the first two batches went with what cannot be booked"
+    )
+    assert t.trace.dropped["steps whose numbers could not be read"] == 2 * SETTLE_STEPS
+
+
+def _interrupted_after(count: int, part: Callable[[], object]) -> bool:
+    """Whether Ctrl-C after so many bytecodes still met the part."""
+    left = [count]
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        frame.f_trace_opcodes = True
+        if event == "opcode" and frame.f_code.co_filename == accounts.__file__:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        part()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_an_interrupt_leaves_the_columns_of_updates_equally_long() -> None:
+    for count in range(1000):
+        leaves = [Leaf(i, torch.ones(2)) for i in range(2)]
+        rows: accounts._Rows = defaultdict(
+            list, {leaf: [(1, 1, 0, 0.5, 1.0, 0.1, 0)] * 3 for leaf in leaves}
+        )
+        met = _interrupted_after(count, partial(accounts._write, rows))
+        columns = [column for leaf in leaves for column in accounts._COLUMNS(leaf.updates)]
+        assert len({len(column) for column in columns}) == 1
+        if not met:
+            break
+    assert len(columns[0]) == 3
+    assert count > 10

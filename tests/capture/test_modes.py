@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import Any
 
 import pytest
@@ -351,3 +353,38 @@ def test_profiler_and_anomaly_mode() -> None:
     ):
         net(torch.ones(2, 3)).sum().backward()
     assert unattributed(last_graph(t)) == []
+
+
+def test_a_mode_of_the_users_is_off_while_it_runs_torchs_own() -> None:
+    """Torch's functions in Python ask the modes from the top down, each without itself."""
+    inner, outer = Functions(), Functions()
+    with gradscope.trace() as t, outer, inner:
+        x = torch.ones(2, requires_grad=True)
+        with pytest.raises(ValueError, match="probability"):
+            F.dropout(F.relu(x), 2.0)
+        F.relu(x).sum().backward()
+        assert torch.overrides._get_current_function_mode_stack()[-2:] == [outer, inner]
+    assert inner.names == outer.names
+    assert inner.names.count("relu") == 2
+    assert [node.op for node in ops(last_graph(t))] == ["ReluBackward0", "SumBackward0"]
+
+
+def _traced_by_jit() -> tuple[list[str], str]:
+    def function(t: Tensor) -> Tensor:
+        w = t.detach().requires_grad_()
+        (w * w).sum().backward()
+        return t * 2
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        module = torch.jit.trace(function, torch.ones(3), check_trace=False)
+    return [str(w.message) for w in caught], re.sub(r"%\d+|#.*", "", str(module.graph))
+
+
+def test_a_backward_inside_jit_trace_is_seen_and_not_added_to() -> None:
+    plain = _traced_by_jit()
+    with gradscope.trace() as t:
+        assert _traced_by_jit() == plain
+    assert only_step(t).loss == 3.0
+    assert [(m.op, m.shape) for m in t.trace.mutations] == [("requires_grad_", (3,))]
+    assert all(type(size) is int for m in t.trace.mutations for size in m.shape)

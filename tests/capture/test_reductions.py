@@ -1,4 +1,4 @@
-"""Statistics of large tensors: exact norms, and samples that reach everywhere."""
+"""Statistics of large and of sparse tensors: exact norms, and samples that reach everywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 import gradscope
 from gradscope.capture.changes import HUGE, RUN, SAMPLE, samples
-from gradscope.capture.reduce import BLOCK, reduce_one
+from gradscope.capture.reduce import BLOCK, kind_of, measured, reduce_one
+from gradscope.capture.rows import sparse
 
 
 @pytest.mark.parametrize("count", [BLOCK // 2, 7 * BLOCK])
@@ -45,3 +46,11 @@ def test_a_sample_reaches_from_the_first_to_the_last_part(shape: tuple[int, ...]
     assert found.max() >= tensor.numel() * (1 - 2 * RUN / SAMPLE) - RUN
     every_second = tensor.view(-1)[::2]
     assert set(samples([every_second])[0].tolist()) <= set(every_second.tolist())
+
+
+def test_a_sparse_tensor_without_elements_has_no_share_of_zeros() -> None:
+    indices, values = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0)
+    empty = torch.sparse_coo_tensor(indices, values, (0, 2))
+    nothing_stored = torch.sparse_coo_tensor(indices, values, (3, 2))
+    assert measured(sparse(empty, kind_of(empty))).stats().zero_fraction is None
+    assert measured(sparse(nothing_stored, kind_of(nothing_stored))).stats().zero_fraction == 1.0
