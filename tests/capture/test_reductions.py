@@ -50,7 +50,7 @@ def test_a_sample_reaches_from_the_first_to_the_last_part(shape: tuple[int, ...]
 
 def test_a_sparse_tensor_without_elements_has_no_share_of_zeros() -> None:
     indices, values = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0)
-    empty = torch.sparse_coo_tensor(indices, values, (0, 2))
-    nothing_stored = torch.sparse_coo_tensor(indices, values, (3, 2))
+    empty = torch.sparse_coo_tensor(indices, values, (0, 2), check_invariants=True)
+    nothing_stored = torch.sparse_coo_tensor(indices, values, (3, 2), check_invariants=True)
     assert measured(sparse(empty, kind_of(empty))).stats().zero_fraction is None
     assert measured(sparse(nothing_stored, kind_of(nothing_stored))).stats().zero_fraction == 1.0
