@@ -121,6 +121,6 @@ def _of_python() -> set[str]:
     command = [sys.executable, "-I", "-c", "import sys; print(*sys.modules)"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_START_S)
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, TypeError, subprocess.SubprocessError):  # there may be no executable
         return set()
     return set(done.stdout.split())
