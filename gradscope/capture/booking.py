@@ -105,13 +105,14 @@ class Booking:
         self._collector.let_go()
 
     def _book_arrivals(self) -> None:
+        found = self._arrivals
         try:
-            books = book(self._arrivals)
+            books = book(found)
             self._arrivals = []
             list(books)
         except BaseException as error:
             let_pass(error)  # after an interrupt they are booked with the next
-            self.failures += len(self._arrivals)
+            self.failures += len(found)
             self._arrivals = []
 
     def finish(self) -> None:
