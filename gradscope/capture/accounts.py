@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, groupby, islice, repeat
-from operator import attrgetter, is_, not_
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, compress
+from operator import attrgetter
+from typing import NamedTuple
 
 from torch import Tensor
 
 from gradscope.capture.changes import Change, measure_grads, measure_updates, norms, to_floats
 from gradscope.capture.leaves import Leaf
 
-_E = TypeVar("_E")
-_LOST = attrgetter("lost")
 _Rows = defaultdict[Leaf, list[tuple[float, ...]]]
 # In the order of a row.
 _COLUMNS = attrgetter("update", "fresh", "carried", "grad_norm", "value_rms", "update_rms", "lost")
@@ -79,42 +77,28 @@ def settle(events: Sequence[Event]) -> Mapping[int, int]:
         Index of each update that starved leaves, and how many.
     """
     _measure(events)
-    moved = _norms_before(_only(Looked, events))
+    moved = iter(to_floats([n for e in events if isinstance(e, Looked) for n in e.norms]))
     starved: dict[int, int] = {}
     rows: _Rows = defaultdict(list)
-    runs: Iterator[tuple[type, Iterator[Any]]] = groupby(events, type)
-    for kind, run in runs:
-        if kind is Leaf:
-            _count(run)
-        elif kind is Looked:
-            for look in run:
-                _clear_looked(look, moved)
-        elif kind is Stepping:
-            for step in run:
-                _clear_at_step(step)
-        else:
-            for step in run:
-                if count := _book(step, rows):
-                    starved[step.update] = count
+    for event in events:
+        if isinstance(event, Leaf):
+            event.fresh += 1
+        elif isinstance(event, Looked):
+            _clear(event.cleared)
+            _clear(leaf for leaf in event.asked if next(moved) == 0.0)
+        elif isinstance(event, Stepping):
+            _clear_at_step(event)
+        elif count := _book(event, rows):
+            starved[event.update] = count
     _write(rows)
     return starved
 
 
-def _only(kind: type[_E], events: Sequence[object]) -> list[_E]:
-    """The events of one kind; most are leaves, which are passed over outside of Python's loop."""
-    found: Iterator[Any] = compress(events, map(is_, map(type, events), repeat(kind)))
-    return list(found)
-
-
-def _norms_before(looks: Sequence[Looked]) -> Iterator[float]:
-    return iter(to_floats(list(chain.from_iterable([look.norms for look in looks]))))
-
-
 def _measure(events: Sequence[Event]) -> None:
-    measure_grads([event.change for event in _only(Stepping, events)])
-    changes = [event.change for event in _only(Stepped, events)]
-    measure_updates(_only(Change, changes))
-    _measure_by_hand(_only(HandChange, changes))
+    measure_grads([e.change for e in events if isinstance(e, Stepping)])
+    changes = [e.change for e in events if isinstance(e, Stepped)]
+    measure_updates([c for c in changes if isinstance(c, Change)])
+    _measure_by_hand([c for c in changes if isinstance(c, HandChange)])
 
 
 def _measure_by_hand(changes: Sequence[HandChange]) -> None:
@@ -135,37 +119,24 @@ def _comparable(before: Tensor, after: Tensor) -> bool:
     return alike and before.device == after.device and before.numel() > 0
 
 
-def _count(contributions: Iterable[Leaf]) -> None:
-    for leaf in contributions:
-        leaf.fresh += 1
-
-
-def _clear_looked(look: Looked, moved: Iterator[float]) -> None:
-    _clear(look.cleared)
-    _clear(compress(look.asked, map(not_, islice(moved, len(look.norms)))))
-
-
 def _clear_at_step(event: Stepping) -> None:
-    leaves, change = event
-    _clear(compress(leaves, map(not_, change.grad_norms)))  # NaN is true
-    if len(change.with_grad) < len(leaves):
-        without = set(range(len(leaves))) - set(change.with_grad)
-        _clear([leaves[i] for i in without])
+    norms_of = zip(event.leaves, event.change.grad_norms, strict=True)
+    _clear(leaf for leaf, norm in norms_of if norm == 0.0)
+    without = set(range(len(event.leaves))) - set(event.change.with_grad)
+    _clear(event.leaves[i] for i in without)
 
 
 def _clear(leaves: Iterable[Leaf]) -> None:
     for leaf in leaves:
-        if leaf.fresh:
-            leaf.lost += leaf.fresh
-            leaf.fresh = 0
-        leaf.carried = 0
+        leaf.lost += leaf.fresh
+        leaf.fresh = leaf.carried = 0
 
 
 def _book(event: Stepped, rows: _Rows) -> int:
     """Makes a row for each leaf that took part; returns how many leaves were starved."""
     update, leaves, took_part, change = event
-    robbed = list(filter(_LOST, leaves))
-    starved = len([leaf for leaf in robbed if not leaf.fresh])
+    robbed = [leaf for leaf in leaves if leaf.lost]
+    starved = sum(not leaf.fresh for leaf in robbed)
     numbers = zip(leaves, change.grad_norms, change.value_rms, change.update_rms, strict=True)
     for leaf, grad, value, moved in compress(numbers, took_part):
         rows[leaf].append((update, leaf.fresh, leaf.carried, grad, value, moved, leaf.lost))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, compress, count, islice, repeat
-from operator import attrgetter, sub, truediv
+from itertools import chain, compress, count, islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from gradscope.capture.leaves import present
 from gradscope.capture.readable import plain_forms
 
 TOGETHER = 1 << 15  # elements of a model that is copied
@@ -25,10 +24,6 @@ RUN = 16  # elements that lie next to each other in a sample
 HUGE = 1 << 20  # elements of such as an embedding, of whose many rows few may change: no runs there
 _flatten: Callable[[list[Tensor]], Tensor] = torch._C._nn.flatten_dense_tensors
 _SHAPE = attrgetter("_counts", "with_grad", "_before.dtype", "_before.device")
-_STRIDED = frozenset({torch.strided})
-_LAYOUT = attrgetter("layout")
-_DTYPE = attrgetter("dtype")
-_GRAD = attrgetter("grad")
 _KIND = attrgetter("dtype", "device")  # what tensors that are copied into one have in common
 _T = TypeVar("_T")
 
@@ -59,12 +54,13 @@ class Change:
 
     def __init__(self, parameters: list[Tensor]) -> None:
         of_all = len(parameters)
-        self.grad_norms = self.value_rms = self.update_rms = [math.nan] * of_all
-        grads = list(map(_GRAD, parameters))
-        with_grad = present(grads)
-        self.with_grad = tuple(compress(count(), with_grad))
-        tensors = plain_forms([*parameters, *compress(grads, with_grad)])
-        self._counts = tuple(map(Tensor.numel, tensors[:of_all]))
+        self.grad_norms = [math.nan] * of_all
+        self.value_rms = [math.nan] * of_all
+        self.update_rms = [math.nan] * of_all
+        grads = [p.grad for p in parameters]
+        self.with_grad = tuple([i for i, grad in enumerate(grads) if grad is not None])
+        tensors = plain_forms([*parameters, *[grad for grad in grads if grad is not None]])
+        self._counts = tuple([values.numel() for values in tensors[:of_all]])
         total = sum(self._counts)
         self._copied = 0 < total <= TOGETHER and are_alike(tensors)
         # Either one flat copy of the values and then the gradients, or lists of samples and norms.
@@ -82,21 +78,22 @@ class Change:
         if self._copied:
             self._after = flat_copy(parameters)
             return
-        self._counts = tuple(map(Tensor.numel, self._before))
-        self._after = norms(list(map(sub, samples(parameters), self._before)))
+        self._counts = tuple([values.numel() for values in self._before])
+        changes = zip(samples(parameters), self._before, strict=True)
+        self._after = norms([after - before for after, before in changes])
         self._before = norms(self._before)
 
     def _fill_grads(self, found: Iterable[float]) -> None:
         self._grads = None
-        norm_of = dict(zip(self.with_grad, found, strict=True))
-        self.grad_norms = list(map(norm_of.get, range(len(self._counts)), repeat(math.nan)))
+        for i, norm in zip(self.with_grad, found, strict=True):
+            self.grad_norms[i] = norm
 
     def _fill_updates(
         self, values: Iterable[float], updates: Iterable[float], roots: Sequence[float]
     ) -> None:
         self._before = self._after = None
-        self.value_rms = list(map(truediv, values, roots))
-        self.update_rms = list(map(truediv, updates, roots))
+        self.value_rms = [norm / root for norm, root in zip(values, roots, strict=True)]
+        self.update_rms = [norm / root for norm, root in zip(updates, roots, strict=True)]
 
 
 def measure_grads(changes: Sequence[Change]) -> None:
@@ -152,15 +149,14 @@ def _row_norms(rows: Tensor, sizes: Sequence[int]) -> list[list[float]]:
     return listed
 
 
-def norms(tensors: list[Tensor]) -> list[Tensor]:
+def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """L2 norms as 0-dim tensors, read later; 0 stands for all zero (or below 1e-22 in float32)."""
     if not tensors:
         return []
-    if not _STRIDED.issuperset(map(_LAYOUT, tensors)):
-        tensors = [t.coalesce().values() if t.is_sparse else t for t in tensors]
-    if all(dtype.is_floating_point and dtype.itemsize >= 4 for dtype in set(map(_DTYPE, tensors))):
-        return list(torch._foreach_norm(tensors))
-    real = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
+    plain = [t.coalesce().values() if t.is_sparse else t for t in tensors]
+    if all(t.is_floating_point() and t.dtype.itemsize >= 4 for t in plain):
+        return list(torch._foreach_norm(plain))
+    real = [torch.view_as_real(t) if t.is_complex() else t for t in plain]
     return [torch.linalg.vector_norm(t, dtype=_wide(t)) for t in real]
 
 
@@ -175,7 +171,7 @@ def _sampled(tensor: Tensor) -> Tensor:
 
 
 def _copies(tensors: list[Tensor]) -> Sequence[Tensor]:
-    parts: Sequence[Tensor] = torch.cat(tensors).split(list(map(Tensor.numel, tensors)))
+    parts: Sequence[Tensor] = torch.cat(tensors).split([values.numel() for values in tensors])
     return parts
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator
-from itertools import repeat
-from operator import is_not
 from typing import Literal
 
 import torch
@@ -112,8 +110,8 @@ class Leaves:
         """The leaves behind tensors, if all of them were met before."""
         found = []
         for tensor in tensors:
-            leaf = self._by_id.get(id(tensor))
-            if leaf is None or leaf.ref() is not tensor:
+            leaf = self.known(tensor)
+            if leaf is None:
                 return None
             found.append(leaf)
         return found
@@ -151,11 +149,6 @@ class Leaves:
                 leaf.attach(tensor)
                 return leaf
         return None
-
-
-def present(items: Iterable[object]) -> list[bool]:
-    """Which of them are not None; ``in`` would compare tensors."""
-    return list(map(is_not, items, repeat(None)))
 
 
 def sample(tensor: Tensor, elements: int) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -13,8 +12,6 @@ PLAIN = frozenset({Tensor, torch.nn.Parameter})
 is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
 _NO_DISPATCH = Tensor.__torch_dispatch__
 _FAR = 1 << 36  # bytes; no storage is as long, so an address beyond is not a mere offset
-_FORM = attrgetter("layout", "is_nested")
-_STRIDED = frozenset({(torch.strided, False)})
 
 
 class Unreadable(Exception):
@@ -54,26 +51,15 @@ def has_no_numbers(tensor: Tensor) -> bool:
     return address == tensor.storage_offset() * tensor.element_size()
 
 
-def all_plain(tensors: Sequence[Tensor]) -> bool:
-    """Whether all are strided, of torch's own classes, and surely have memory; False where empty.
-
-    It runs no bytecode per tensor, since every step asks it of all parameters.
-    """
-    return (
-        PLAIN.issuperset(map(type, tensors))
-        and _STRIDED.issuperset(map(_FORM, tensors))
-        and min(map(Tensor.data_ptr, tensors), default=_FAR + 1) > _FAR
-    )
-
-
-def plain_forms(tensors: list[Tensor]) -> list[Tensor]:
+def plain_forms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Plain tensors to calculate with; a NaN in the place of what cannot be read."""
-    return tensors if all_plain(tensors) else [_plain_form(tensor) for tensor in tensors]
+    return [
+        tensor if type(tensor) in PLAIN and not has_no_numbers(tensor) else _plain_form(tensor)
+        for tensor in tensors
+    ]
 
 
 def _plain_form(tensor: Tensor) -> Tensor:
-    if type(tensor) in PLAIN and not has_no_numbers(tensor):
-        return tensor
     try:
         plain = readable(tensor)
         return torch.full((1,), math.nan) if has_no_numbers(plain) else plain
