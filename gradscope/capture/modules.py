@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.compiler import is_compiling
@@ -102,6 +102,16 @@ class _Local(threading.local):
     current: ModuleCall | None = None
 
 
+class Patch(Protocol):
+    """What changes torch as long as the hooks are there."""
+
+    def put_on(self) -> None:
+        """Makes the change."""
+
+    def take_off(self) -> None:
+        """Undoes it."""
+
+
 class ModuleTracker:
     """Follows module calls while installed.
 
@@ -111,6 +121,7 @@ class ModuleTracker:
 
     Attributes:
         failures: Calls that could not be followed.
+        patches: What goes on and off together with the hooks.
     """
 
     def __init__(
@@ -119,6 +130,7 @@ class ModuleTracker:
         find_names: Callable[[], Names] = Names,
     ) -> None:
         self.failures = 0
+        self.patches: list[Patch] = []
         self.holders = Holders()
         self._is_user_code = is_user_code
         self._find_names = find_names
@@ -146,6 +158,8 @@ class ModuleTracker:
                 self._handles = [register_module_forward_pre_hook(self._enter)]
                 leave = register_module_forward_hook(self._leave, always_call=True)
                 self._handles.append(leave)
+                for patch in self.patches:
+                    patch.put_on()
 
     def detach(self) -> None:
         """Takes the hooks away until ``attach``; for all threads, since they are global."""
@@ -154,6 +168,8 @@ class ModuleTracker:
             handles, self._handles = self._handles, []
             for handle in handles:
                 handle.remove()
+            for patch in self.patches:
+                patch.take_off()
 
     def _retire(self) -> None:
         self.detach()
@@ -196,7 +212,7 @@ class ModuleTracker:
             return
         local = self._local
         try:
-            local.current = self._call(module, local.current)
+            local.current = self.call_of(module)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -212,7 +228,9 @@ class ModuleTracker:
         if call is not None:
             local.current = call.parent
 
-    def _call(self, module: nn.Module, parent: ModuleCall | None) -> ModuleCall:
+    def call_of(self, module: nn.Module) -> ModuleCall:
+        """A new call of a module, inside the innermost running one."""
+        parent = self._local.current
         site = self._site(module, parent.site) if parent is not None else self._root(module).site
         is_user = self._user_types.get(type(module))
         if is_user is None:
