@@ -131,7 +131,13 @@ class Layers:
 
         @way_through
         def call_layer(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
-            given = self._given(layer, module, args, kwargs)
+            given = None
+            try:
+                if not kwargs and len(args) == 1 and _is_alone(recorder):
+                    given = _taken(layer, module, args[0])
+            except BaseException as error:
+                recover(error)
+                recorder.failures += 1
             if given is None:
                 return nn.Module.__call__(module, *args, **kwargs)
             try:
@@ -150,21 +156,8 @@ class Layers:
 
         return call_layer
 
-    @own_work
-    def _given(
-        self, layer: Layer, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> list[Any] | None:
-        """The tensors that the layer's function takes; None where the call goes its usual way."""
-        try:
-            if kwargs or len(args) != 1 or not _is_alone(self._recorder):
-                return None
-            return _taken(layer, module, args[0])
-        except BaseException as error:
-            recover(error)
-            self._recorder.failures += 1
-            return None
 
-
+@own_work
 def _is_alone(recorder: ForwardRecorder) -> bool:
     """Whether the capture is all that is in force in this thread, and has the only global hooks."""
     if not recorder.recording or _modes_on() != 1 or not _functions_asked():
@@ -185,6 +178,7 @@ def _is_alone(recorder: ForwardRecorder) -> bool:
     )
 
 
+@own_work
 def _taken(layer: Layer, module: nn.Module, argument: Any) -> list[Any] | None:
     """The tensors that the layer's function takes; None where something about it is not torch's."""
     kind, own = layer.kind, vars(module)

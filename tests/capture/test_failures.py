@@ -63,7 +63,6 @@ OUTSIDE = {
     "ForwardRecorder.called",
     "ForwardRecorder.note",
     "ForwardRecorder.note_layer",
-    "Layers._given",
     "Layers.put_on",
     "Layers.take_off",
     "ForwardRecorder.before_change",
