@@ -54,6 +54,7 @@ _CALL_IMPL = _Module._call_impl
 _OWN_HOOKS = 1  # in each of the global dicts of hooks of modules
 _REPLACED = frozenset({"forward", "_call_impl", "_compiled_call_impl"})  # on one instance
 _SPACES = {"F": functional, "nn": torch._C._nn, "torch": torch, "VF": torch._VF}
+_NOT_IN_PLACE = ("inplace", False)
 
 
 class Layer(NamedTuple):
@@ -66,7 +67,7 @@ class Layer(NamedTuple):
         reached: What must be as torch has it for the call to be the usual one: where it lies, its
             name, and what torch has there.
         parameters: Names of those that the function takes.
-        option: Of an instance, with which ``forward`` calls something else.
+        option: An attribute with which ``forward`` may do something else, and its value without.
     """
 
     kind: type[nn.Module]
@@ -74,10 +75,12 @@ class Layer(NamedTuple):
     forward: Any
     reached: tuple[tuple[dict[str, Any], str, Any], ...]
     parameters: tuple[str, ...]
-    option: str
+    option: tuple[str, Any]
 
 
-def _layer(kind: type[nn.Module], reached: str, parameters: str = "", option: str = "") -> Layer:
+def _layer(
+    kind: type[nn.Module], reached: str, parameters: str = "", option: tuple[str, Any] = ("", None)
+) -> Layer:
     """The first of the functions reached is the one that ``forward`` calls."""
     places = []
     for path in reached.split():
@@ -90,16 +93,16 @@ def _layer(kind: type[nn.Module], reached: str, parameters: str = "", option: st
 
 LAYERS = (
     _layer(nn.Linear, "F.linear", "weight bias"),
-    _layer(nn.ReLU, "F.relu torch.relu", option="inplace"),
-    _layer(nn.LeakyReLU, "F.leaky_relu nn.leaky_relu", option="inplace"),
-    _layer(nn.ELU, "F.elu nn.elu", option="inplace"),
-    _layer(nn.SiLU, "F.silu nn.silu", option="inplace"),
+    _layer(nn.ReLU, "F.relu torch.relu", option=_NOT_IN_PLACE),
+    _layer(nn.LeakyReLU, "F.leaky_relu nn.leaky_relu", option=_NOT_IN_PLACE),
+    _layer(nn.ELU, "F.elu nn.elu", option=_NOT_IN_PLACE),
+    _layer(nn.SiLU, "F.silu nn.silu", option=_NOT_IN_PLACE),
     _layer(nn.GELU, "F.gelu"),
     _layer(nn.Tanh, "torch.tanh"),
     _layer(nn.Sigmoid, "torch.sigmoid"),
-    _layer(nn.Dropout, "F.dropout VF.dropout", option="inplace"),
+    _layer(nn.Dropout, "F.dropout VF.dropout", option=_NOT_IN_PLACE),
     _layer(nn.LayerNorm, "F.layer_norm torch.layer_norm", "weight bias"),
-    _layer(nn.Embedding, "F.embedding torch.embedding", "weight", option="max_norm"),
+    _layer(nn.Embedding, "F.embedding torch.embedding", "weight", option=("max_norm", None)),
 )
 
 
@@ -181,7 +184,7 @@ def _is_alone(recorder: ForwardRecorder) -> bool:
 @own_work
 def _taken(layer: Layer, module: nn.Module, argument: Any) -> list[Any] | None:
     """The tensors that the layer's function takes; None where something about it is not torch's."""
-    kind, own = layer.kind, vars(module)
+    kind, own, (option, usual) = layer.kind, vars(module), layer.option
     if (
         type(module) is not kind
         or type(argument) not in PLAIN
@@ -193,7 +196,7 @@ def _taken(layer: Layer, module: nn.Module, argument: Any) -> list[Any] | None:
         or own["_backward_hooks"]
         or own["_backward_pre_hooks"]
         or not own.keys().isdisjoint(_REPLACED)
-        or own.get(layer.option)
+        or own.get(option) is not usual
     ):
         return None
     for space, name, original in layer.reached:
