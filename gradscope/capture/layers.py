@@ -165,10 +165,8 @@ def _is_alone(recorder: ForwardRecorder) -> bool:
     """Whether the capture is all that is in force in this thread, and has the only global hooks."""
     if not recorder.recording or _modes_on() != 1 or not _functions_asked():
         return False
-    here = recorder.windows.here
     return not (
-        here.mode is not _mode_at(0)
-        or here.in_engine
+        recorder.windows.here.mode is not _mode_at(0)
         or dispatch_modes()
         or transforms_active()
         or tracing()

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import gradscope
 from gradscope.capture.forward import ForwardRecorder
@@ -224,6 +225,38 @@ def _compiled_in_place(net: nn.Linear, x: Tensor) -> Tensor:
     return cast("Tensor", net(x))
 
 
+def _function_with_a_mode(x: Tensor, net: nn.Linear) -> Tensor:
+    """A function that modes are told of, and which enters one itself."""
+    if has_torch_function((x,)):
+        return cast("Tensor", handle_torch_function(_function_with_a_mode, (x,), x, net))
+    with _Changed():
+        return cast("Tensor", net(x))
+
+
+class _Counted(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def _dispatched(net: nn.Linear, x: Tensor) -> Tensor:
+    with _Counted() as mode:
+        out = net(x)
+    assert mode.seen == ["aten.t.default", "aten.addmm.default"]
+    return cast("Tensor", out)
+
+
+def _followed_by_anomaly_mode(net: nn.Linear, x: Tensor) -> Tensor:
+    with warnings.catch_warnings(action="ignore"), torch.autograd.set_detect_anomaly(True):
+        return cast("Tensor", net(x))
+
+
 def _unseen(net: nn.Linear, x: Tensor) -> Tensor:
     with torch._C.DisableTorchFunction():
         return cast("Tensor", net(x))
@@ -242,6 +275,9 @@ USUAL: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {
     "saved_hooks": _saved_on_another,
     "subclass": _labelled,
     "by_name": _by_name,
+    "inner_mode": lambda net, x: _function_with_a_mode(x, net),
+    "dispatch_mode": _dispatched,
+    "anomaly": _followed_by_anomaly_mode,
     "compiled": _compiled_in_place,
     "functions_off": _unseen,
 }
@@ -301,14 +337,19 @@ def test_what_somebody_replaced_in_torch_is_called(
     assert torch.equal(doubled[0], 2 * _result(lambda net, x: net(x))[0])
 
 
-def test_a_global_hook_of_somebody_elses_is_called(noted: list[str]) -> None:
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+def test_a_global_hook_of_somebody_elses_is_called(kind: str, noted: list[str]) -> None:
     called: list[str] = []
-    hook = nn.modules.module.register_module_forward_hook(
-        lambda module, _given, _out: called.append(type(module).__name__)
-    )
+    register = getattr(nn.modules.module, f"register_module_{kind}_hook")
+    hook = register(lambda module, *_: called.append(type(module).__name__))
     with hook, gradscope.trace():
-        _result(lambda net, x: net(x))
+        _result(lambda net, x: cast("Tensor", net(x)))
     assert (called, noted) == (["Linear"], [])
+
+
+def test_what_a_layer_does_not_take_is_an_error() -> None:
+    with gradscope.trace(), pytest.raises(TypeError, match="unexpected keyword argument 'extra'"):
+        nn.Linear(2, 2)(torch.ones(2), extra=1)
 
 
 def test_tracers_see_layers_as_ever() -> None:
