@@ -228,14 +228,15 @@ def _compiled_in_place(net: nn.Linear, x: Tensor) -> Tensor:
 def _function_with_a_mode(x: Tensor, net: nn.Linear) -> Tensor:
     """A function that modes are told of, and which enters one itself."""
     if has_torch_function((x,)):
-        return cast("Tensor", handle_torch_function(_function_with_a_mode, (x,), x, net))
+        asked: Tensor = handle_torch_function(_function_with_a_mode, (x,), x, net)
+        return asked
     with _Changed():
         return cast("Tensor", net(x))
 
 
 class _Counted(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
 
     def __torch_dispatch__(
@@ -335,6 +336,28 @@ def test_what_somebody_replaced_in_torch_is_called(
         doubled = _result(lambda net, x: net(x))
     assert noted == []
     assert torch.equal(doubled[0], 2 * _result(lambda net, x: net(x))[0])
+
+
+def test_what_somebody_replaced_before_is_left_alone(noted: list[str]) -> None:
+    def doubled(module: nn.Module, *given: Any) -> Any:
+        return nn.Module.__call__(module, *given) * 2
+
+    nn.Linear.__call__ = doubled  # type: ignore[method-assign]
+    try:
+        with gradscope.trace():
+            traced = _result(lambda net, x: cast("Tensor", net(x)))
+        assert vars(nn.Linear)["__call__"] is doubled
+    finally:
+        del nn.Linear.__call__
+    assert noted == []
+    assert torch.equal(traced[0], 2 * _result(lambda net, x: cast("Tensor", net(x)))[0])
+
+
+def test_where_only_parameters_are_asked_for_nothing_is_noted(noted: list[str]) -> None:
+    with gradscope.trace(level="params") as session:
+        _result(lambda net, x: cast("Tensor", net(x)))
+    assert noted == []
+    assert only_step(session).graph is None
 
 
 @pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
