@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
-from typing import cast
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -40,11 +40,20 @@ NETS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def _facts(trace: Trace) -> dict[str, str]:
-    """What must not depend on the way, as text, in which NaN equals NaN: all but times."""
+def _facts(trace: Trace) -> dict[str, Any]:
+    """What must not depend on the way: all but times."""
     steps = [replace(s, backward_ns=0, made=None, root_made=None) for s in trace.steps]
     names = "updates parameters forward_graphs unused_forwards dropped calls cuts mutations notes"
-    return {"steps": repr(steps)} | {name: repr(getattr(trace, name)) for name in names.split()}
+    return {"steps": _told(steps)} | {n: _told(getattr(trace, n)) for n in names.split()}
+
+
+def _told(value: Any) -> Any:
+    """The same as text, in which NaN equals NaN, and no matter in which order gradients arrived."""
+    if is_dataclass(value):
+        return [_told(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, Mapping):
+        return sorted((repr(key), _told(each)) for key, each in value.items())
+    return [_told(each) for each in value] if isinstance(value, list | tuple) else repr(value)
 
 
 def _traced(program: Callable[[], object]) -> Trace:
