@@ -30,7 +30,6 @@ from gradscope.capture.stats import Collector
 from gradscope.capture.traits import RawTraits
 from gradscope.capture.updates import Ledger
 from gradscope.capture.walk import Walked, release
-from gradscope.model.trace import Level
 
 _NOTHING = Walked([], {}, [], [], {}, ())
 _task_id: Callable[[], int] = torch._C._current_graph_task_id
@@ -42,7 +41,6 @@ class BackwardRun:
 
     Args:
         walked: The graph; emptied by ``close``.
-        level: Which nodes to listen at.
         collector: Takes the gradients' statistics.
         ledger: Is told of contributions to leaves.
         fills_grad: Whether the run adds to ``.grad`` (``backward``) or returns gradients.
@@ -62,7 +60,6 @@ class BackwardRun:
     def __init__(
         self,
         walked: Walked,
-        level: Level,
         collector: Collector,
         ledger: Ledger,
         fills_grad: bool,
@@ -74,7 +71,6 @@ class BackwardRun:
         self.variables: list[Tensor] = [nodes[i].variable for i in self.plan.leaves]
         if any(map(is_wrapped, self.variables)):
             self.variables = list(map(unwrapped, self.variables))
-        self.level = level
         self.own_ns = 0
         self.failures = 0
         self.leaves: dict[int, Leaf] = {}

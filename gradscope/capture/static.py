@@ -58,7 +58,7 @@ def trace_result(result: Any) -> Trace:
     with quiet():
         names = Names(user.owns).scan(user_frames(user, sys._getframe(1)))
         walked = walk(roots, walk_limit(MAX_NODES), deep.raise_limit)
-        run = BackwardRun(walked, "ops", collector, ledger, fills_grad=False)
+        run = BackwardRun(walked, collector, ledger, fills_grad=False)
         run.find_leaves(leaves, names.tensors)
         raw = raw_graph(run, forward, all_shapes=True)
         raw.names, raw.module_names = name_results(names, run), names.modules

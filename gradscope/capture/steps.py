@@ -154,9 +154,7 @@ class StepRecorder:
             source=place(*place_of_call) if place_of_call is not None else None,
             nested_in=self._outer(),
             thread=threading.current_thread().name,
-            run=BackwardRun(
-                walked, level, self._collector, self._ledger, call.fills_grad, self._plans
-            ),
+            run=BackwardRun(walked, self._collector, self._ledger, call.fills_grad, self._plans),
             node_count=len(walked.nodes) + walked.truncated,
         )
         self._count += 1

@@ -246,7 +246,7 @@ class Tracer:
         walked = walk(roots, limit, deep.raise_limit)
         if len(walked.nodes) >= DEEP:
             deep.watch(walked.nodes)
-        run = BackwardRun(walked, "ops", self._collector, self._ledger, False)
+        run = BackwardRun(walked, self._collector, self._ledger, False)
         run.find_leaves(self._leaves, {})
         return run
 
