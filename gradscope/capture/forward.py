@@ -10,7 +10,7 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C import _len_torch_function_stack
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
@@ -21,7 +21,7 @@ from gradscope.capture.executions import Executions
 from gradscope.capture.held import Ticket
 from gradscope.capture.holders import Uses
 from gradscope.capture.known import ALL_SEEN, GET_DATA, IN_PLACE, RUNS_ENGINE
-from gradscope.capture.modules import ModuleCall, ModuleTracker
+from gradscope.capture.modules import ModuleTracker
 from gradscope.capture.mutations import Mutations
 from gradscope.capture.operands import ELEMENTWISE, broadcast_operands
 from gradscope.capture.originals import FROM_C, TORCHS_OWN, original
@@ -33,7 +33,7 @@ from gradscope.capture.switching import SET_GRAD
 from gradscope.capture.windows import Result, Window, Windows
 
 counter: Callable[[], int] = torch._C._autograd._get_sequence_nr
-saved_hooks: Callable[[bool], Any] = torch._C._autograd._top_saved_tensors_default_hooks
+_saved_hooks: Callable[[bool], Any] = torch._C._autograd._top_saved_tensors_default_hooks
 dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 MAX_OUTPUTS = 16
 
@@ -100,32 +100,10 @@ class ForwardRecorder:
         started = perf_counter_ns()
         try:
             with NO_FUNCTIONS() if not (dispatch_modes() or tracing()) else quiet():
-                caller, call = sys._getframe(depth), self._modules.current
-                frame = self._user.innermost(caller)
-                execution = self._executions.of(frame, caller, call, self.windows.here)
-                self._note(function, before, after, out, frame, call, execution, arguments)
-        except BaseException as error:
-            recover(error)
-            self.failures += 1
-        self.own_ns += perf_counter_ns() - started
-
-    @own_work
-    def note_layer(
-        self,
-        module: nn.Module,
-        function: Any,
-        before: int,
-        after: int,
-        out: object,
-        arguments: Iterable[Any],
-    ) -> None:
-        """The same for a call of one of torch's own layers, which no hook has told of."""
-        started = perf_counter_ns()
-        try:
-            with NO_FUNCTIONS():
-                call = self._modules.call_of(module)
-                frame = self._user.innermost(sys._getframe(2))
-                self._note(function, before, after, out, frame, call, call.execution, arguments)
+                self._note(function, before, after, out, sys._getframe(depth), arguments)
+                self.uses.note(arguments)
+                if self.ungraphed.followed:
+                    self.ungraphed.used(arguments, out)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -137,22 +115,22 @@ class ForwardRecorder:
         before: int,
         after: int,
         out: object,
-        frame: FrameType | None,
-        call: ModuleCall | None,
-        execution: int,
+        caller: FrameType,
         arguments: Iterable[Any],
     ) -> None:
         record = self.windows.here
+        frame = self._user.innermost(caller)
+        call = self._modules.current
         last = after - 1
         window = Window(
             function,
             frame.f_code if frame is not None else None,
             frame.f_lasti if frame is not None else 0,
             call,
-            execution,
+            self._executions.of(frame, caller, call, record),
             self._results(function, out, before, last),
             last,
-            saved_hooks(False) is not None,
+            _saved_hooks(False) is not None,
             broadcast_operands(*arguments) if function in ELEMENTWISE else (),
         )
         if record.in_engine:  # made by hooks or recomputation, perhaps for nothing
@@ -161,9 +139,6 @@ class ForwardRecorder:
             record.windows[before] = window
         else:
             record.windows.update(dict.fromkeys(range(before, after), window))
-        self.uses.note(arguments)
-        if self.ungraphed.followed:
-            self.ungraphed.used(arguments, out)
 
     def note_engine(
         self, function: Any, before: int, after: int, place: tuple[CodeType | None, int] | None

@@ -1,4 +1,11 @@
-"""Which module call is running in each thread, and inside which: kept by torch's global hooks."""
+"""Which module call is running in each thread, and inside which: kept by torch's global hooks.
+
+NOTE [Hooks, not calls]
+A ``__call__`` of ours on torch's own small layers, without hooks and the function mode, would take
+a tenth off what tracing adds to a small model. But profilers find modules by torch's own call,
+signal handlers run in the middle of it, and what the program has put into its way (bases, classes,
+other hooks) cannot all be told beforehand.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from types import CodeType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.compiler import is_compiling
@@ -102,16 +109,6 @@ class _Local(threading.local):
     current: ModuleCall | None = None
 
 
-class Patch(Protocol):
-    """What changes torch as long as the hooks are there."""
-
-    def put_on(self) -> None:
-        """Makes the change."""
-
-    def take_off(self) -> None:
-        """Undoes it."""
-
-
 class ModuleTracker:
     """Follows module calls while installed.
 
@@ -121,7 +118,6 @@ class ModuleTracker:
 
     Attributes:
         failures: Calls that could not be followed.
-        patches: What goes on and off together with the hooks.
     """
 
     def __init__(
@@ -130,7 +126,6 @@ class ModuleTracker:
         find_names: Callable[[], Names] = Names,
     ) -> None:
         self.failures = 0
-        self.patches: list[Patch] = []
         self.holders = Holders()
         self._is_user_code = is_user_code
         self._find_names = find_names
@@ -158,8 +153,6 @@ class ModuleTracker:
                 self._handles = [register_module_forward_pre_hook(self._enter)]
                 leave = register_module_forward_hook(self._leave, always_call=True)
                 self._handles.append(leave)
-                for patch in self.patches:
-                    patch.put_on()
 
     def detach(self) -> None:
         """Takes the hooks away until ``attach``; for all threads, since they are global."""
@@ -168,8 +161,6 @@ class ModuleTracker:
             handles, self._handles = self._handles, []
             for handle in handles:
                 handle.remove()
-            for patch in self.patches:
-                patch.take_off()
 
     def _retire(self) -> None:
         self.detach()
@@ -212,7 +203,7 @@ class ModuleTracker:
             return
         local = self._local
         try:
-            local.current = self.call_of(module)
+            local.current = self._call(module, local.current)
         except BaseException as error:
             recover(error)
             self.failures += 1
@@ -228,9 +219,7 @@ class ModuleTracker:
         if call is not None:
             local.current = call.parent
 
-    def call_of(self, module: nn.Module) -> ModuleCall:
-        """A new call of a module, inside the innermost running one."""
-        parent = self._local.current
+    def _call(self, module: nn.Module, parent: ModuleCall | None) -> ModuleCall:
         site = self._site(module, parent.site) if parent is not None else self._root(module).site
         is_user = self._user_types.get(type(module))
         if is_user is None:

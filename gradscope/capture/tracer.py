@@ -31,7 +31,6 @@ from gradscope.capture.forked import retire_in_children
 from gradscope.capture.forward import ForwardMode, ForwardRecorder
 from gradscope.capture.hooks import without_handles
 from gradscope.capture.labels import Labels, user_frames
-from gradscope.capture.layers import Layers
 from gradscope.capture.leaves import Leaves
 from gradscope.capture.loop import LoopCalls
 from gradscope.capture.modules import ModuleTracker
@@ -88,7 +87,6 @@ class Tracer:
         self._modules = ModuleTracker(self._user.owns, self._names_now)
         self._collector = Collector()
         self._forward = ForwardRecorder(self._user, self._modules, self._collector)
-        self._modules.patches.append(Layers(self._forward))
         self._leaves = Leaves()
         self._ledger = Ledger(self._leaves, self._line, self._hand_line)
         self._calls = Calls(self._ledger, self._collector, self._line)

@@ -27,7 +27,6 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 import gradscope
 from gradscope.capture import tracer as tracer_module
-from gradscope.capture.layers import LAYERS
 from gradscope.capture.tracer import Tracer
 from tests.capture.reading import named, only_step
 
@@ -70,7 +69,6 @@ def state() -> dict[str, Any]:
         "loop": [owner.__dict__[name] for owner, name in LOOP],
         "apply": Function.__dict__["apply"],
         "tracebacks": vars(traceback.StackSummary)[EXTRACT],
-        "layers": [vars(layer.kind).get("__call__") for layer in LAYERS],
         "register hook": _HookMixin.__dict__["_register_hook"],
         "unwrap": torch._functorch.utils.unwrap_dead_wrappers,
         "compile": torch.compile,
