@@ -10,7 +10,7 @@ import signal
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -21,17 +21,6 @@ from torch import Tensor, nn
 import gradscope
 from tests.capture.reading import only_step
 from tests.capture.test_met_by_layers import Labelled, result
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
 
 LINEAR, FORWARD = F.linear, nn.Linear.forward
 CALL: Callable[..., Any] = nn.Module.__call__
@@ -51,7 +40,8 @@ IMPL: Callable[..., Any] = nn.Module._call_impl
     ids=["function", "forward", "call", "call_impl", "own_call", "own_call_impl"],
 )
 def test_what_somebody_replaced_in_torch_is_called(owner: Any, name: str, value: Any) -> None:
-    with gradscope.trace(), _replaced(owner, name, value):
+    with gradscope.trace(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, value)
         doubled = result(lambda net, x: net(x))
     assert torch.equal(doubled[0], 2 * result(lambda net, x: net(x))[0])
 
@@ -60,14 +50,12 @@ def test_what_somebody_replaced_before_is_left_alone() -> None:
     def doubled(module: nn.Module, *given: Any) -> Any:
         return nn.Module.__call__(module, *given) * 2
 
-    nn.Linear.__call__ = doubled  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Linear, "__call__", doubled)
         with gradscope.trace():
-            traced = result(lambda net, x: cast("Tensor", net(x)))
+            traced = result(lambda net, x: net(x))
         assert vars(nn.Linear)["__call__"] is doubled
-    finally:
-        del nn.Linear.__call__
-    assert torch.equal(traced[0], 2 * result(lambda net, x: cast("Tensor", net(x)))[0])
+    assert torch.equal(traced[0], 2 * result(lambda net, x: net(x))[0])
 
 
 @pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
@@ -76,7 +64,7 @@ def test_a_global_hook_of_somebody_elses_is_called(kind: str) -> None:
     register = getattr(nn.modules.module, f"register_module_{kind}_hook")
     hook = register(lambda module, *_: called.append(type(module).__name__))
     with hook, gradscope.trace():
-        result(lambda net, x: cast("Tensor", net(x)))
+        result(lambda net, x: net(x))
     assert called == ["Linear"]
 
 

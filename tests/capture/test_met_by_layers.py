@@ -135,7 +135,7 @@ def _unseen(net: nn.Linear, x: Tensor) -> Tensor:
         return cast("Tensor", net(x))
 
 
-USUAL: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {
+ADDED: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {
     **{
         kind: _hooked(kind)
         for kind in ("forward", "forward_pre", "full_backward", "full_backward_pre")
@@ -165,10 +165,10 @@ def result(call: Callable[[nn.Linear, Tensor], Tensor]) -> list[Tensor]:
     return [out.detach(), x.grad]
 
 
-@pytest.mark.parametrize("name", USUAL)
+@pytest.mark.parametrize("name", ADDED)
 def test_what_somebody_added_works_as_ever(name: str) -> None:
-    plain = result(USUAL[name])
+    plain = result(ADDED[name])
     with gradscope.trace() as session:
-        traced = result(USUAL[name])
+        traced = result(ADDED[name])
     assert all(torch.equal(a, b) for a, b in zip(plain, traced, strict=True))
     assert only_step(session).error is None
